@@ -1,0 +1,12 @@
+// One configuration; the suffix of a file is its layer (CONTRIBUTING.md). Sources are read directly: condition "source".
+export default {
+  testEnvironment: "node",
+  testEnvironmentOptions: { exportConditions: ["source", "node", "import", "default"] },
+  extensionsToTreatAsEsm: [".ts"],
+  transform: {
+    "^.+\\.ts$": ["@swc/jest", { jsc: { target: "es2024", parser: { syntax: "typescript" } }, module: { type: "es6" } }],
+  },
+  testMatch: ["**/*.test.ts"],
+  testPathIgnorePatterns: ["/node_modules/", "/dist/"],
+  modulePathIgnorePatterns: ["/dist/"],
+};
