@@ -1,0 +1,41 @@
+/** What every test cluster carries: the CRDs of Gateway API and cert-manager, and cert-manager's controllers. */
+import { join } from "node:path";
+import type { Access } from "./access.ts";
+import { lastLines, type ManagedProcess, startProcess } from "./child-process.ts";
+import { eventually } from "./condition.ts";
+import { readManifests, type Parts } from "./parts.ts";
+
+const ESTABLISHED_LIMIT_MS = 60_000;
+
+/** Where ClusterIssuers look for their Secrets. */
+export const CERT_MANAGER_NAMESPACE = "cert-manager";
+
+/** Applies the CRDs and waits until the API server serves them. */
+export async function applyCrds(access: Access, parts: Parts): Promise<void> {
+  const manifests = [readManifests(parts.gatewayApiCrds), readManifests(parts.certManagerCrds)].join("\n---\n");
+  await access.apply(manifests);
+  const limit = `--timeout=${String(ESTABLISHED_LIMIT_MS / 1000)}s`;
+  await access.kubectl(["wait", "--for=condition=Established", "customresourcedefinitions", "--all", limit]);
+}
+
+/** Starts cert-manager's controllers against the cluster of `kubeconfig`; resolves when they run. */
+export async function startCertManager(
+  access: Access,
+  options: { readonly parts: Parts; readonly kubeconfig: string; readonly directory: string },
+): Promise<ManagedProcess> {
+  await access.apply(`{"apiVersion":"v1","kind":"Namespace","metadata":{"name":"${CERT_MANAGER_NAMESPACE}"}}`);
+  const logFile = join(options.directory, "cert-manager.log");
+  const process = await startProcess({
+    name: "cert-manager",
+    command: options.parts.certManager,
+    args: ["--kubeconfig", options.kubeconfig, "--cluster-resource-namespace", CERT_MANAGER_NAMESPACE],
+    logFile,
+  });
+  await eventually("cert-manager running", () => lastLines(logFile, 1000).includes("cert-manager: running"), {
+    giveUp: () => {
+      const ending = process.ending();
+      return ending === undefined ? undefined : `${ending}:\n${lastLines(logFile)}`;
+    },
+  });
+  return process;
+}

@@ -1,0 +1,89 @@
+/**
+ * A Kubernetes cluster for tests behind one interface, with the CRDs of Gateway API and cert-manager, and cert-manager's
+ * controllers running. Three drivers: `local` (processes on this machine), `existing` (KUBECONFIG) and `kind` (Docker).
+ */
+import { startExisting } from "./existing.ts";
+import { startKind } from "./kind.ts";
+import { startLocal } from "./local.ts";
+
+export interface Cluster {
+  readonly driver: DriverName;
+  /** File with administrator access. */
+  readonly kubeconfig: string;
+  /** URL of the API server. */
+  readonly apiServer: string;
+  /** Runs kubectl with administrator access and returns its standard output; throws with its standard error. */
+  readonly kubectl: (args: readonly string[], stdin?: string) => Promise<string>;
+  /** Server-side apply of a YAML stream, unknown fields refused. Throws with what the server said. */
+  readonly apply: (yaml: string) => Promise<void>;
+  /** Waits until the object exists and `status.conditions` has `condition` with status True. */
+  readonly waitForCondition: (object: ObjectName, condition: string, timeoutMs?: number) => Promise<void>;
+  /** Waits until the object (or its whole namespace) is gone. */
+  readonly waitForDeletion: (object: ObjectName, timeoutMs?: number) => Promise<void>;
+  /** Makes a namespace with a name that nobody else has. Returns the name. */
+  readonly createNamespace: (prefix?: string) => Promise<string>;
+  /** Ends everything that the driver started and removes its files. */
+  readonly stop: () => Promise<void>;
+  /** Only where the driver owns the API server (`local`). */
+  readonly chaos?: ControlPlaneChaos;
+}
+
+/** `resource` as kubectl names it (`certificates.cert-manager.io`); no namespace for cluster-wide objects. */
+export interface ObjectName {
+  readonly resource: string;
+  readonly name: string;
+  readonly namespace?: string;
+}
+
+/** Ways to hurt the API server. Its address and data stay the same throughout. */
+export interface ControlPlaneChaos {
+  /** Ends the API server: connections are closed and new ones refused. `graceMs` 0 kills it. */
+  readonly stopApiServer: (graceMs?: number) => Promise<void>;
+  /** Starts it again and waits until it is ready. */
+  readonly startApiServer: () => Promise<void>;
+  /** Open connections stay open and nothing is answered, until `resumeApiServer`. */
+  readonly pauseApiServer: () => void;
+  readonly resumeApiServer: () => void;
+  /** Makes etcd forget old revisions, so that watches from them end with 410. */
+  readonly compact: () => Promise<void>;
+}
+
+export type DriverName = "local" | "existing" | "kind";
+
+export interface StartOptions {
+  /** Default: the environment variable DRIVER, else `local`. */
+  readonly driver?: DriverName;
+  /** Apply the CRDs of Gateway API and cert-manager. Default true. */
+  readonly crds?: boolean;
+  /** Run cert-manager's controllers; needs `crds`. Default true. */
+  readonly certManager?: boolean;
+  /** Receives progress lines. Default: silence. */
+  readonly say?: (line: string) => void;
+}
+
+/** Options with every default filled in: what a driver gets. */
+export type DriverOptions = Readonly<Required<Omit<StartOptions, "driver">>>;
+
+/** Starts (or reaches) a cluster that is ready for use. Throws when it cannot, with the end of the log that says why. */
+export async function startCluster(options: StartOptions = {}): Promise<Cluster> {
+  const filled: DriverOptions = {
+    crds: options.crds ?? true,
+    certManager: options.certManager ?? options.crds ?? true,
+    say: options.say ?? (() => undefined),
+  };
+  const driver = options.driver ?? driverFromEnvironment();
+  switch (driver) {
+    case "local":
+      return startLocal(filled);
+    case "existing":
+      return startExisting(filled);
+    case "kind":
+      return startKind(filled);
+  }
+}
+
+function driverFromEnvironment(): DriverName {
+  const driver = process.env["DRIVER"] ?? "local";
+  if (driver === "local" || driver === "existing" || driver === "kind") return driver;
+  throw new Error(`DRIVER=${driver}: expected local, existing or kind`);
+}

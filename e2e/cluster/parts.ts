@@ -1,0 +1,111 @@
+/**
+ * The built parts of the test cluster: the control-plane binaries from the Go modules beside this file, and the CRDs that
+ * come with those modules' dependencies. Everything ends up in the cache (cache.ts).
+ */
+import { cpSync, mkdirSync, readdirSync, readFileSync, renameSync, statSync } from "node:fs";
+import { join } from "node:path";
+import { cached, contentHash, type Say, withHeartbeat } from "./cache.ts";
+import { runCommand } from "./child-process.ts";
+import { findCommand } from "./system-package.ts";
+
+const KUBERNETES_VERSION = "v1.34.4";
+
+export interface Parts {
+  /** First argument: `etcd`, `kube-apiserver` or `kube-controller-manager`. */
+  readonly controlPlane: string;
+  readonly certManager: string;
+  /** Folders of CRD files. */
+  readonly gatewayApiCrds: string;
+  readonly certManagerCrds: string;
+}
+
+interface Binary {
+  /** Folder below `go/` and the name of the program that it makes. */
+  readonly module: string;
+  readonly program: string;
+  readonly linkerFlags: string;
+}
+
+const VERSION_PACKAGE = "k8s.io/component-base/version";
+const [, MAJOR = "", MINOR = ""] = /^v(\d+)\.(\d+)/.exec(KUBERNETES_VERSION) ?? [];
+const KUBERNETES: Binary = {
+  module: "kubernetes",
+  program: "control-plane",
+  // Without these the API server calls itself v0.0.0-master, and every client that asks for a lowest version refuses it.
+  linkerFlags: [
+    "-s -w",
+    `-X ${VERSION_PACKAGE}.gitVersion=${KUBERNETES_VERSION}`,
+    `-X ${VERSION_PACKAGE}.gitMajor=${MAJOR}`,
+    `-X ${VERSION_PACKAGE}.gitMinor=${MINOR}`,
+  ].join(" "),
+};
+const CERT_MANAGER: Binary = { module: "certmanager", program: "cert-manager", linkerFlags: "-s -w" };
+
+/** Finds or builds every part. The first build takes minutes; throws when Go is missing or a build fails. */
+export async function ensureParts(say: Say): Promise<Parts> {
+  // One after the other: each build fills all processors by itself.
+  const kubernetes = await ensureBinary(KUBERNETES, say);
+  const certManager = await ensureBinary(CERT_MANAGER, say);
+  return {
+    controlPlane: join(kubernetes, KUBERNETES.program),
+    certManager: join(certManager, CERT_MANAGER.program),
+    gatewayApiCrds: join(certManager, "crds", "gateway-api"),
+    certManagerCrds: join(certManager, "crds", "cert-manager"),
+  };
+}
+
+/** The texts of the CRD files in a folder, as one YAML stream. */
+export function readManifests(directory: string): string {
+  return readdirSync(directory)
+    .filter((file) => file.endsWith(".yaml"))
+    .sort()
+    .map((file) => readFileSync(join(directory, file), "utf8"))
+    .join("\n---\n");
+}
+
+async function ensureBinary(binary: Binary, say: Say): Promise<string> {
+  const source = join(import.meta.dirname, "go", binary.module);
+  const read = (file: string): Buffer => readFileSync(join(source, file));
+  const hash = contentHash(read("go.mod"), read("go.sum"), read("main.go"), binary.linkerFlags, process.arch);
+  const make = async (directory: string): Promise<void> => {
+    await build(binary, source, join(directory, binary.program), say);
+    if (binary === CERT_MANAGER) await copyCrds(source, join(directory, "crds"));
+  };
+  return cached(`${binary.module}-${hash}`, make, say);
+}
+
+async function build(binary: Binary, source: string, output: string, say: Say): Promise<void> {
+  const go = goCommand();
+  const title = `building ${binary.program} with Go (minutes when nothing is cached)`;
+  await withHeartbeat(title, say, async () => {
+    const args = ["-n", "10", go, "build", "-trimpath", "-ldflags", binary.linkerFlags, "-o", output, "."];
+    // Without cgo no C compiler is needed and the binary runs on any Linux.
+    await runCommand("nice", args, { cwd: source, env: { CGO_ENABLED: "0" } });
+    if (statSync(output).size === 0) throw new Error(`${output} is empty`);
+  });
+}
+
+async function copyCrds(source: string, target: string): Promise<void> {
+  const sets = [
+    { name: "gateway-api", module: "sigs.k8s.io/gateway-api", folder: "config/crd/standard" },
+    { name: "cert-manager", module: "github.com/cert-manager/cert-manager", folder: "deploy/crds" },
+  ];
+  mkdirSync(target);
+  for (const { name, module, folder } of sets) {
+    // Inside the module's folder, so the version is go.mod's and the content is checked against go.sum.
+    const { stdout } = await runCommand(goCommand(), ["mod", "download", "-json", module], { cwd: source });
+    const { Dir: directory } = JSON.parse(stdout) as { readonly Dir: string };
+    const draft = join(target, `.${name}`);
+    cpSync(join(directory, folder), draft, { recursive: true, filter: (path) => !path.endsWith(".md") });
+    // The module cache is read-only; a copy that keeps those permissions could not be removed with the cache.
+    await runCommand("chmod", ["-R", "u+w", draft]);
+    renameSync(draft, join(target, name));
+  }
+}
+
+function goCommand(): string {
+  const go = findCommand("go", ["/usr/local/go/bin"]);
+  if (go === undefined)
+    throw new Error("Go 1.26 or newer is needed to build the test control plane: https://go.dev/dl/");
+  return go;
+}
