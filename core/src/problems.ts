@@ -1,0 +1,20 @@
+/** Everything that can be wrong, as values: status, CLI and logs print the same text. Never throws, never holds a secret. */
+
+/** Condition reasons of api.md "Status" that a problem can lead to. */
+export type Reason =
+  | "Invalid"
+  | "TargetNotFound"
+  | "Conflicted"
+  | "UnsupportedForTarget"
+  | "OverrideNotPermitted"
+  | "RefNotFound"
+  | "RefNotPermitted"
+  | "InvalidRef";
+
+export interface Problem {
+  readonly reason: Reason;
+  readonly path: string; // "spec.authentication.jwt[0].issuer"
+  readonly message: string; // what is wrong, one sentence
+  readonly fix?: string; // what mends it
+  readonly severity?: "error" | "warning"; // default error
+}

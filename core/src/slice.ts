@@ -1,0 +1,237 @@
+/**
+ * The contract of a slice: one section of ApiPolicy from its schema to Envoy pieces. A slice is a folder `slices/<section>/`; slices never
+ * import each other. The pipeline (translate/) asks them in the order of `slices.ts` and puts their pieces together.
+ */
+import type { z } from "zod";
+import type { Problem } from "./problems.ts";
+import type { CertificateChange, Condition, JsonObject, JsonValue, JwksSource, JwksState, ObjectKey } from "./world.ts";
+
+export type SectionKey =
+  "authentication" | "rateLimit" | "mtls" | "transport" | "allowlist" | "denylist" | "clientIP" | "logging";
+
+/** Where a policy sits, far to near (api.md "Composition" 1). */
+export type Level = "Gateway" | "Listener" | "Namespace" | "Route" | "Rule";
+
+/** Which policy a piece comes from. `text` is what refusals and logs print: `namespace/name#section`. */
+export interface Source {
+  readonly namespace: string;
+  readonly name: string;
+  readonly uid: string;
+  readonly generation: number;
+  readonly section: SectionKey;
+  readonly level: Level;
+  readonly text: string;
+}
+
+/**
+ * Reads of other objects. Each read is recorded, so that what is computed here is computed again when the object changes, and no sooner.
+ * Reading a Secret or ConfigMap also makes the shell watch it (`Output.watch`).
+ */
+export interface Lookup {
+  /** One key of a Secret or ConfigMap as bytes; `problem` carries RefNotFound, RefNotPermitted or InvalidRef with the mend. */
+  value(kind: "Secret" | "ConfigMap", namespace: string, name: string, key: string): Found<Uint8Array>;
+  jwks(source: JwksSource): JwksState | undefined; // undefined: not fetched yet
+  /** ApiConsumers of a namespace that match the selector (undefined: all), sorted by name; also suspended ones. */
+  consumers(namespace: string, selector: LabelSelector | undefined): readonly Consumer[];
+  /** A Service port, as `backendRef` names it; across namespaces only with a ReferenceGrant for `fromKind`. `cluster` is the xDS cluster that the engine then emits. */
+  backend(
+    ref: BackendRef,
+    from: { readonly kind: string; readonly namespace: string },
+  ): Found<{ readonly cluster: string; readonly host: string; readonly port: number }>;
+  readonly nowMs: number; // reading it does not record anything; use `until`
+  /** Says that the result holds only until then (expiry, notBefore); the engine evaluates again at that time. */
+  until(epochMs: number): void;
+}
+
+export type Found<T> = { readonly ok: true; readonly value: T } | { readonly ok: false; readonly problem: Problem };
+export interface LabelSelector {
+  readonly matchLabels?: Readonly<Record<string, string>>;
+}
+export interface BackendRef {
+  readonly name: string;
+  readonly namespace?: string;
+  readonly port: number;
+}
+
+/** An ApiConsumer as slices see it. Keys are not in here: the credential extensions look them up by consumer. */
+export interface Consumer {
+  readonly namespace: string;
+  readonly name: string;
+  readonly labels: Readonly<Record<string, string>>;
+  readonly roles: readonly string[];
+  readonly suspended: boolean;
+  /** Live API keys now: cleartext values, after conflicts (older consumer wins) were settled. */
+  readonly liveKeys: readonly string[];
+  /** The live password of `basic`, when there is one. */
+  readonly password: string | undefined;
+}
+
+/** Where the policy that is being resolved stands. */
+export interface At {
+  readonly source: Source;
+  readonly path: string; // "spec.rateLimit": prefix for Problem.path
+  readonly audit: boolean; // mode: Audit
+}
+
+export type Resolution<M> =
+  | { readonly ok: true; readonly model: M; readonly warnings?: readonly Problem[] }
+  | { readonly ok: false; readonly problems: readonly [Problem, ...Problem[]] };
+
+/** The slots of the fixed filter chain, in order (design: docs/design/filter-chain.md). Their names are keys of typed_per_filter_config. */
+export type SlotName =
+  | "lower"
+  | "pick"
+  | "select"
+  | "denylist"
+  | "allowlist"
+  | "rl-pre-gateway"
+  | "rl-pre-gateway-shared"
+  | "rl-pre-host"
+  | "rl-pre-host-shared"
+  | "jwt"
+  | "api_key"
+  | "basic"
+  | "cert"
+  | "authz"
+  | "rl-post-gateway"
+  | "rl-post-gateway-shared"
+  | "rl-post-host"
+  | "rl-post-host-shared"
+  | "identity";
+
+/** What a section becomes on one Envoy route. Everything optional; empty = nothing. All JSON is Envoy's documented JSON with `@type`. */
+export interface RoutePiece {
+  /** typed_per_filter_config of the route. A slot is given by one slice only; header mutations go through the two lists below. */
+  readonly slots?: Partial<Readonly<Record<SlotName, JsonObject>>>;
+  /** Mutations (`HeaderMutation` JSON) for slot `select` (before every check: strip, choose) and slot `identity` (after authentication). */
+  readonly select?: readonly JsonObject[];
+  readonly identity?: readonly JsonObject[];
+  /** RouteAction.rate_limits entries, with `stage`. */
+  readonly rateLimits?: readonly JsonObject[];
+  /** Entries for the virtual host's shared configuration, given to `Slice.host` of the same slice with those of all routes of the host. */
+  readonly host?: readonly SharedEntry[];
+  /** Entries for extensions of the whole Gateway (ECDS), given to `Slice.extensions` once per distinct (slot, key). */
+  readonly gateway?: readonly (SharedEntry & { readonly slot: SlotName })[];
+  /** Merged into filter_metadata.gatewarden of the route; read by local replies and logs. */
+  readonly metadata?: Readonly<Record<string, JsonValue>>;
+  /** Alternatives by what the request carries; the first whose match holds is taken. Absent: one branch without a further match. */
+  readonly branches?: readonly Branch[];
+  /** How calls to the backends of this route are protected (mtls.backend). */
+  readonly backendTls?: BackendTls;
+  /** Answers instead of routing (closed, refused); `status` 401/403/503. */
+  readonly refuse?: Refusal;
+}
+
+export interface Branch {
+  /** Added to the RouteMatch: `headers`, `query_parameters`, `cookies`, `tls_context`. */
+  readonly match: {
+    readonly headers?: readonly JsonObject[];
+    readonly query_parameters?: readonly JsonObject[];
+    readonly cookies?: readonly JsonObject[];
+    readonly tls_context?: JsonObject;
+  };
+  readonly piece: Omit<RoutePiece, "branches" | "backendTls" | "host">;
+}
+
+export interface Refusal {
+  readonly status: 401 | 403 | 503;
+  readonly code: string; // GW-…
+  readonly policy: string; // "namespace/name#section"
+  readonly detail: string;
+  readonly challenge?: string; // WWW-Authenticate
+}
+
+/** `key` identifies, `value` is what the key stands for: equal keys have equal values. */
+export interface SharedEntry {
+  readonly key: string;
+  readonly value: JsonObject;
+}
+
+export interface BackendTls {
+  readonly id: string; // content hash: part of the cluster's name
+  readonly transportSocket: (service: { readonly namespace: string; readonly name: string }) => JsonObject;
+  readonly resources: readonly NamedResource[];
+  readonly certificates?: readonly CertificateChange[];
+}
+
+/** A resource that a piece needs; the engine emits it once and removes it with its last user. */
+export interface NamedResource {
+  readonly type: "cluster" | "secret" | "extension";
+  readonly name: string;
+  readonly json: JsonObject;
+}
+
+/** What a section changes on a listener (the few listener settings of api.md). */
+export interface ListenerPiece {
+  /** Fields of DownstreamTlsContext / CommonTlsContext to merge. */
+  readonly tls?: { readonly context?: JsonObject; readonly common?: JsonObject };
+  /** Fields of HttpConnectionManager to merge. */
+  readonly hcm?: JsonObject;
+  readonly accessLogs?: readonly JsonObject[];
+  readonly resources?: readonly NamedResource[];
+  readonly certificates?: readonly CertificateChange[];
+  readonly conditions?: readonly Condition[];
+}
+
+export interface ListenerContext {
+  readonly gateway: {
+    readonly namespace: string;
+    readonly name: string;
+    readonly uid: string;
+    readonly annotations: Readonly<Record<string, string>>;
+  };
+  readonly listener: {
+    readonly name: string;
+    readonly port: number;
+    readonly protocol: "HTTP" | "HTTPS";
+    readonly hostname: string | undefined;
+    readonly certificateRefs: readonly ObjectKey[];
+  };
+  readonly logDirectory: string;
+}
+
+export interface RouteContext {
+  readonly namespace: string; // of the HTTPRoute
+  readonly gateway: string; // namespace/name
+  readonly source: Source; // the nearest policy of the section
+  readonly sources: readonly Source[]; // all that took part in a merge, nearest first
+  /** The listener's effective mtls.client mode: client certificates can only be asked for where it is not Off. */
+  readonly clientCertificates: "Strict" | "Optional" | "Off";
+  readonly tls: boolean;
+  readonly audit: boolean; // evaluate beside, deny nothing
+}
+
+/** A rule that an object can check on itself: CEL for the API server, `check` for us. Both must agree (a table test runs both). */
+export interface CelRule {
+  readonly path: string; // "" = the section
+  readonly rule: string;
+  readonly message: string;
+}
+
+export interface Slice<K extends SectionKey = SectionKey, S = never, M = unknown> {
+  readonly key: K;
+  readonly schema: z.ZodType<S>;
+  readonly cel: readonly CelRule[];
+  /** Levels whose targets can carry the section (or its listener settings). */
+  readonly levels: readonly Level[];
+  /** Keys of the section that act on the listener and may stand only at Gateway and Listener level. */
+  readonly listenerSettings: readonly string[];
+  /** failurePolicy Open exists for it (api.md rule 9). */
+  readonly mayOpen: boolean;
+  /** A broken one closes its targets (503); otherwise it falls back to the inherited one and is reported. */
+  readonly closes: boolean;
+  /** Whether `mode: Audit` can be evaluated beside what is enforced; a text says why not. */
+  readonly audit: true | string;
+  /** What a schema cannot say, without other objects. */
+  validate(spec: S, at: At): readonly Problem[];
+  /** With other objects: references resolved, defaults filled in. Frozen JSON-like model; secrets only where Envoy needs them. */
+  resolve(spec: S, at: At, lookup: Lookup): Resolution<M>;
+  /** Two Defaults of different levels; absent: the nearer replaces. */
+  merge?(far: M, near: M): M;
+  route?(model: M, context: RouteContext): RoutePiece;
+  /** typed_per_filter_config of the virtual host from all distinct entries of its routes. */
+  host?(entries: ReadonlyMap<string, JsonObject>): Partial<Readonly<Record<SlotName, JsonObject>>>;
+  /** ECDS resources of a Gateway: the filter configuration of `slot` from all distinct entries of its routes. */
+  extension?(slot: SlotName, entries: ReadonlyMap<string, JsonObject>, lookup: Lookup): JsonObject;
+  listener?(model: M, context: ListenerContext): ListenerPiece;
+}
