@@ -94,11 +94,20 @@ function sendHttp1(
         ...(request.body === undefined ? {} : { "content-length": Buffer.byteLength(request.body) }),
       },
       agent,
-      signal: request.signal,
       ...material,
     });
+    let answer: http.IncomingMessage | undefined;
+    // Not Node's own `signal`: an abort between the last byte and the end would be an error of a socket that nobody listens to any more.
+    const abort = (): void => {
+      if (answer === undefined) call.destroy(asError(request.signal.reason));
+      else answer.destroy();
+    };
+    request.signal.addEventListener("abort", abort);
+    if (request.signal.aborted) abort();
     call.on("error", reject);
+    call.on("close", () => request.signal.removeEventListener("abort", abort));
     call.on("response", (response) => {
+      answer = response;
       const headers: Record<string, string | undefined> = {};
       for (const [name, value] of Object.entries(response.headers))
         headers[name] = Array.isArray(value) ? value[0] : value;
