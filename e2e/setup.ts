@@ -1,19 +1,18 @@
 /** `node --conditions=source e2e/setup.ts`: builds and downloads everything that the tests and the demo start. */
 import { cacheRoot } from "./cluster/cache.ts";
-import { ensureParts } from "./cluster/parts.ts";
-import { commandExists } from "./cluster/system-package.ts";
+import { ensureParts, kubectlCommand } from "./cluster/parts.ts";
 import { ensureEnvoy } from "./envoy/binary.ts";
 
 const begin = Date.now();
 const say = (line: string): void => console.log(`setup: ${line}`);
 
 try {
-  if (!commandExists("kubectl")) throw new Error("kubectl is needed: https://kubernetes.io/docs/tasks/tools/");
   const envoy = await ensureEnvoy(say);
   const parts = await ensureParts(say);
   say(`Envoy           ${envoy}`);
   say(`control plane   ${parts.controlPlane}`);
   say(`cert-manager    ${parts.certManager}`);
+  say(`kubectl         ${await kubectlCommand(say)}`);
   say(`everything is in ${cacheRoot()}, after ${String(Math.round((Date.now() - begin) / 1000))} s`);
 } catch (error) {
   console.error(`setup: ${error instanceof Error ? error.message : String(error)}`);

@@ -2,6 +2,7 @@
 import { randomBytes } from "node:crypto";
 import { runCommand } from "./child-process.ts";
 import type { Cluster } from "./driver.ts";
+import { kubectlCommand } from "./parts.ts";
 
 export type Access = Pick<Cluster, "kubectl" | "apply" | "waitForCondition" | "waitForDeletion" | "createNamespace">;
 
@@ -9,12 +10,12 @@ const DEFAULT_WAIT_MS = 60_000;
 /** Above this kubectl itself hangs; longer waits go through `kubectl wait`, which has its own limit. */
 const COMMAND_LIMIT_MS = 180_000;
 
-/** Access through the `kubectl` on PATH with a kubeconfig file. */
+/** Access through kubectl with a kubeconfig file. */
 export function clusterAccess(kubeconfig: string): Access {
   const kubectl: Access["kubectl"] = async (args, stdin) => {
     const env = { KUBECONFIG: kubeconfig };
     const options = { env, timeoutMs: COMMAND_LIMIT_MS, ...(stdin === undefined ? {} : { stdin }) };
-    return (await runCommand("kubectl", args, options)).stdout;
+    return (await runCommand(await kubectlCommand(), args, options)).stdout;
   };
   return {
     kubectl,

@@ -64,6 +64,9 @@ describe("hurting the API server of a cluster of one's own", () => {
       };
       await cluster.kubectl(["create", "configmap", "later"]);
       await cluster.chaos?.compact();
+      // Until it is started anew, the API server answers from snapshots that it keeps itself.
+      await cluster.chaos?.stopApiServer();
+      await cluster.chaos?.startApiServer();
       const old = `resourceVersion=${list.metadata.resourceVersion}&resourceVersionMatch=Exact`;
       await eventually("410 for the old revision", async () => {
         const failure: unknown = await cluster

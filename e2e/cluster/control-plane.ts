@@ -3,7 +3,7 @@ import { generateKeyPairSync } from "node:crypto";
 import { mkdirSync, writeFileSync } from "node:fs";
 import { request } from "node:https";
 import { join } from "node:path";
-import { lastLines, type ManagedProcess, runCommand, startProcess } from "./child-process.ts";
+import { lastLines, type ManagedProcess, startProcess } from "./child-process.ts";
 import { eventually } from "./condition.ts";
 import type { ControlPlaneChaos } from "./driver.ts";
 import { writeKubeconfig } from "./kubeconfig.ts";

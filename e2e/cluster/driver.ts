@@ -44,7 +44,7 @@ export interface ControlPlaneChaos {
   /** Open connections stay open and nothing is answered, until `resumeApiServer`. */
   readonly pauseApiServer: () => void;
   readonly resumeApiServer: () => void;
-  /** Makes etcd forget old revisions, so that watches from them end with 410. */
+  /** Makes etcd forget old revisions, so that watches and lists from them end with 410 once the API server, which caches, was started anew. */
   readonly compact: () => Promise<void>;
 }
 

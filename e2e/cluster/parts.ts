@@ -2,7 +2,7 @@
  * The built parts of the test cluster: the control-plane binaries from the Go modules beside this file, and the CRDs that
  * come with those modules' dependencies. Everything ends up in the cache (cache.ts).
  */
-import { cpSync, mkdirSync, readdirSync, readFileSync, renameSync, statSync } from "node:fs";
+import { cpSync, mkdirSync, readdirSync, readFileSync, renameSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { cached, contentHash, type Say, withHeartbeat } from "./cache.ts";
 import { runCommand } from "./child-process.ts";
@@ -11,9 +11,11 @@ import { findCommand } from "./system-package.ts";
 const KUBERNETES_VERSION = "v1.34.4";
 
 export interface Parts {
-  /** First argument: `etcd`, `kube-apiserver` or `kube-controller-manager`. */
+  /** First argument: `etcd`, `kube-apiserver`, `kube-controller-manager` or `kubectl`. */
   readonly controlPlane: string;
   readonly certManager: string;
+  /** The kubectl for machines that have none (see `kubectlCommand`). */
+  readonly kubectl: string;
   /** Folders of CRD files. */
   readonly gatewayApiCrds: string;
   readonly certManagerCrds: string;
@@ -49,9 +51,15 @@ export async function ensureParts(say: Say): Promise<Parts> {
   return {
     controlPlane: join(kubernetes, KUBERNETES.program),
     certManager: join(certManager, CERT_MANAGER.program),
+    kubectl: join(kubernetes, "kubectl"),
     gatewayApiCrds: join(certManager, "crds", "gateway-api"),
     certManagerCrds: join(certManager, "crds", "cert-manager"),
   };
+}
+
+/** The kubectl on PATH, else the built one. */
+export async function kubectlCommand(say: Say = () => undefined): Promise<string> {
+  return findCommand("kubectl") ?? (await ensureParts(say)).kubectl;
 }
 
 /** The texts of the CRD files in a folder, as one YAML stream. */
@@ -70,6 +78,7 @@ async function ensureBinary(binary: Binary, say: Say): Promise<string> {
   const make = async (directory: string): Promise<void> => {
     await build(binary, source, join(directory, binary.program), say);
     if (binary === CERT_MANAGER) await copyCrds(source, join(directory, "crds"));
+    else writeKubectl(join(directory, "kubectl"));
   };
   return cached(`${binary.module}-${hash}`, make, say);
 }
@@ -83,6 +92,12 @@ async function build(binary: Binary, source: string, output: string, say: Say): 
     await runCommand("nice", args, { cwd: source, env: { CGO_ENABLED: "0" } });
     if (statSync(output).size === 0) throw new Error(`${output} is empty`);
   });
+}
+
+/** The control-plane binary under the name that people and scripts call. */
+function writeKubectl(file: string): void {
+  const script = `#!/bin/sh\nexec "$(dirname "$0")/${KUBERNETES.program}" kubectl "$@"\n`;
+  writeFileSync(file, script, { mode: 0o755 });
 }
 
 async function copyCrds(source: string, target: string): Promise<void> {

@@ -67,7 +67,7 @@ describe("certificates for tests", () => {
     const listener = createServer(
       { ca, cert: server.certificate, key: server.privateKey, requestCert: true },
       (socket) => {
-        socket.end(socket.getPeerCertificate().subjectaltname);
+        socket.end(socket.getPeerCertificate().subjectaltname ?? "none");
       },
     ).listen(0, "127.0.0.1");
     await once(listener, "listening");
