@@ -91,13 +91,15 @@ export type SlotName =
   | "jwt"
   | "api_key"
   | "basic"
+  | "authn" // rbac: what the methods of a section cannot check themselves (certificate identities, namespace of an API key's consumer)
+  | "consumer" // header_to_metadata: parts of headers that a formatter cannot cut out (consumer's name, cookies without credentials)
+  | "identity" // header_mutation: credentials off, identity headers on; before `cert` so that later slots read x-gatewarden-consumer
   | "cert"
   | "authz"
   | "rl-post-gateway"
   | "rl-post-gateway-shared"
   | "rl-post-host"
-  | "rl-post-host-shared"
-  | "identity";
+  | "rl-post-host-shared";
 
 /** What a section becomes on one Envoy route. Everything optional; empty = nothing. All JSON is Envoy's documented JSON with `@type`. */
 export interface RoutePiece {
@@ -229,6 +231,10 @@ export interface Slice<K extends SectionKey = SectionKey, S = never, M = unknown
   /** Two Defaults of different levels; absent: the nearer replaces. */
   merge?(far: M, near: M): M;
   route?(model: M, context: RouteContext): RoutePiece;
+  /** Why the section cannot act on this route (reason UnsupportedForTarget); the engine then closes it (503). Absent or empty: it can. */
+  unsupported?(model: M, context: RouteContext): readonly Problem[];
+  /** Header names that only we may set: the engine strips a client's copy on every route of the policy's namespace (of the Gateway, for its policies). */
+  identityHeaders?(model: M): readonly string[];
   /** typed_per_filter_config of the virtual host from all distinct entries of its routes. */
   host?(entries: ReadonlyMap<string, JsonObject>): Partial<Readonly<Record<SlotName, JsonObject>>>;
   /** ECDS resources of a Gateway: the filter configuration of `slot` from all distinct entries of its routes. */
