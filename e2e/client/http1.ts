@@ -70,7 +70,10 @@ export async function connectHttp1(target: Target): Promise<Http1Connection> {
         if (parsed.answer.header("connection")?.toLowerCase() === "close") announced = true;
         return parsed.answer;
       }
-      if (over) throw new Error(`the connection was closed before an answer; so far: ${JSON.stringify(received.toString("latin1"))}`);
+      if (over)
+        throw new Error(
+          `the connection was closed before an answer; so far: ${JSON.stringify(received.toString("latin1"))}`,
+        );
       if (Date.now() > limit) throw new Error(`no answer within ${String(ANSWER_LIMIT_MS)} ms`);
       await new Promise<void>((resolve) => {
         const timer = setTimeout(resolve, 250);
@@ -96,11 +99,15 @@ export async function connectHttp1(target: Target): Promise<Http1Connection> {
   };
 }
 
+/** The headers of a request as a list. */
+export function headerList(headers: RequestSpec["headers"] = []): HeaderList {
+  return Array.isArray(headers) ? (headers as HeaderList) : Object.entries(headers as Readonly<Record<string, string>>);
+}
+
 function requestBytes(spec: RequestSpec): string {
-  const headers = Array.isArray(spec.headers) ? (spec.headers as HeaderList) : Object.entries(spec.headers ?? {});
   const lines = [`${spec.method ?? "GET"} ${spec.path ?? "/"} HTTP/1.1`];
   if (spec.host !== undefined) lines.push(`host: ${spec.host}`);
-  for (const [name, value] of headers) lines.push(`${name}: ${value}`);
+  for (const [name, value] of headerList(spec.headers)) lines.push(`${name}: ${value}`);
   const body = Buffer.from(spec.body ?? "", "utf8").toString("latin1");
   if (spec.body !== undefined && spec.chunkSize !== undefined) {
     lines.push("transfer-encoding: chunked");

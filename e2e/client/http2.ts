@@ -1,7 +1,7 @@
 /** HTTP/2 connections that a test holds open, with streams that it may hold open too. */
 import { type ClientHttp2Session, type ClientHttp2Stream, connect, type OutgoingHttpHeaders } from "node:http2";
 import { type Answer, answerOf, type HeaderList } from "./answer.ts";
-import type { RequestSpec } from "./http1.ts";
+import { headerList, type RequestSpec } from "./http1.ts";
 import { dial, type Target } from "./target.ts";
 
 export interface Http2Connection {
@@ -53,11 +53,7 @@ export async function connectHttp2(target: Target): Promise<Http2Connection> {
   };
 }
 
-function start(
-  session: ClientHttp2Session,
-  spec: RequestSpec,
-  scheme: string,
-): Promise<StartedStream> {
+function start(session: ClientHttp2Session, spec: RequestSpec, scheme: string): Promise<StartedStream> {
   const stream = session.request(headersOf(spec, scheme), { endStream: spec.body === undefined });
   if (spec.body !== undefined) stream.end(spec.body);
   const chunks: Buffer[] = [];
@@ -74,7 +70,7 @@ function start(
       reject(error);
     });
     stream.once("close", () => reject(new Error("the stream was closed before an answer")));
-    stream.once("response", (received, _flags, raw: readonly string[] = []) => {
+    stream.once("response", (received, _flags, raw: readonly string[]) => {
       clearTimeout(timer);
       // From here on an error only ends the stream, which `ended` tells.
       stream.on("error", end);
@@ -92,7 +88,7 @@ function start(
 }
 
 function headersOf(spec: RequestSpec, scheme: string): OutgoingHttpHeaders {
-  const given = Array.isArray(spec.headers) ? (spec.headers as HeaderList) : Object.entries(spec.headers ?? {});
+  const given = headerList(spec.headers);
   const headers: Record<string, string | string[]> = {
     ":method": spec.method ?? "GET",
     ":path": spec.path ?? "/",

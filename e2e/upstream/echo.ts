@@ -171,7 +171,7 @@ function clientEnd({ remoteAddress, remotePort }: Pick<Socket, "remoteAddress" |
 }
 
 function rawTls(request: Request): TLSSocket | undefined {
-  const socket = request.socket as Socket | TLSSocket;
+  const socket = request.socket;
   return "getPeerCertificate" in socket ? socket : undefined;
 }
 

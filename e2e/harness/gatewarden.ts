@@ -1,0 +1,24 @@
+/** The command `gatewarden` of this checkout, run from its sources as a user's installation would run it from dist/. */
+import { join } from "node:path";
+import { type CommandResult, type ManagedProcess, runCommand, startProcess } from "../cluster/child-process.ts";
+import { REPOSITORY } from "./installation.ts";
+
+const FLAGS = ["--conditions=source", "--disable-warning=ExperimentalWarning"];
+const BIN = join(REPOSITORY, "cli", "bin", "gatewarden.js");
+
+/** Runs a command to its end; rejects with its standard error when the exit status is not 0. */
+export function gatewarden(args: readonly string[]): Promise<CommandResult> {
+  return runCommand(process.execPath, [...FLAGS, BIN, ...args]);
+}
+
+/** Starts a command that stays. */
+export function startGatewarden(args: readonly string[], logFile: string): Promise<ManagedProcess> {
+  return startProcess({
+    name: `gatewarden ${args[0] ?? ""}`,
+    command: process.execPath,
+    args: [...FLAGS, BIN, ...args],
+    logFile,
+    // Jest's own flags for the node that it starts are not for ours.
+    env: { NODE_OPTIONS: undefined },
+  });
+}

@@ -1,0 +1,117 @@
+/**
+ * `node --conditions=source e2e/run-tests.ts [STEP…]`: runs the steps (default: all) one after the other and ends with the
+ * line `N passed, N failed`. Layers that need a cluster share one, which is started before the first of them. Exit status
+ * 1 when anything failed; a skipped test counts as failed.
+ */
+import { spawn } from "node:child_process";
+import { mkdtempSync, readFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { removeAtExit } from "./cluster/child-process.ts";
+import { type Cluster, startCluster } from "./cluster/driver.ts";
+import { CLUSTER_VARIABLE, publishCluster } from "./cluster/shared.ts";
+
+interface Tally {
+  readonly passed: number;
+  readonly failed: number;
+}
+
+interface Layer {
+  /** Globs of Jest's testMatch. */
+  readonly match: readonly string[];
+  /** Test files at a time. Files that start processes get the machine for themselves. */
+  readonly workers: number;
+  readonly cluster?: boolean;
+}
+
+const LAYERS: Readonly<Record<string, Layer>> = {
+  unit: { match: ["**/*.test.ts", "!**/*.{wire,envoy,api,e2e}.test.ts"], workers: 2 },
+  wire: { match: ["**/*.wire.test.ts"], workers: 1 },
+  envoy: { match: ["**/*.envoy.test.ts"], workers: 1 },
+  api: { match: ["**/*.api.test.ts"], workers: 1, cluster: true },
+  e2e: { match: ["**/*.e2e.test.ts"], workers: 1, cluster: true },
+};
+/** A part of `unit`, for `make golden`. */
+const GOLDEN: Layer = { match: ["**/golden*.test.ts"], workers: 1 };
+/** Steps that are one npm script; each counts as one test. */
+const SCRIPTS = ["typecheck", "lint"];
+const ALL = [...SCRIPTS, ...Object.keys(LAYERS)];
+
+const scratch = removeAtExit(mkdtempSync(join(tmpdir(), "gatewarden-tests-")));
+const say = (line: string): void => console.log(`test: ${line}`);
+
+async function main(steps: readonly string[]): Promise<void> {
+  const unknown = steps.find((step) => layerOf(step) === undefined && !SCRIPTS.includes(step));
+  if (unknown !== undefined) {
+    console.error(`unknown step ${unknown}: expected ${[...ALL, "golden"].join(", ")}`);
+    process.exitCode = 2;
+    return;
+  }
+  let cluster: Cluster | undefined;
+  const tallies: Tally[] = [];
+  try {
+    for (const [index, step] of steps.entries()) {
+      const begin = Date.now();
+      say(`${step} (${String(index + 1)} of ${String(steps.length)})`);
+      const layer = layerOf(step);
+      if (layer?.cluster === true && (process.env[CLUSTER_VARIABLE] ?? "") === "" && cluster === undefined) {
+        cluster = await startCluster({ say });
+        publishCluster(cluster, join(scratch, "cluster.json"));
+      }
+      const tally = layer === undefined ? await runScript(step) : await runJest(step, layer);
+      tallies.push(tally);
+      const seconds = String(Math.round((Date.now() - begin) / 1000));
+      say(`${step}: ${String(tally.passed)} passed, ${String(tally.failed)} failed, after ${seconds} s`);
+    }
+  } finally {
+    await cluster?.stop();
+  }
+  const sum = (key: keyof Tally): number => tallies.reduce((total, tally) => total + tally[key], 0);
+  process.exitCode = sum("failed") === 0 && sum("passed") > 0 ? 0 : 1;
+  console.log(`${String(sum("passed"))} passed, ${String(sum("failed"))} failed`);
+}
+
+function layerOf(step: string): Layer | undefined {
+  return step === "golden" ? GOLDEN : LAYERS[step];
+}
+
+async function runScript(name: string): Promise<Tally> {
+  const ok = (await run("npm", ["run", "--silent", name])) === 0;
+  return { passed: ok ? 1 : 0, failed: ok ? 0 : 1 };
+}
+
+async function runJest(step: string, layer: Layer): Promise<Tally> {
+  const report = join(scratch, `${step}.json`);
+  const flags = ["--json", `--outputFile=${report}`, `--maxWorkers=${String(layer.workers)}`, "--passWithNoTests"];
+  const jest = join("node_modules", "jest", "bin", "jest.js");
+  const node = ["--experimental-vm-modules", "--disable-warning=ExperimentalWarning", jest];
+  // --json would print the report too, and without a report nobody knows what ran.
+  const status = await run(process.execPath, [...node, "--testMatch", ...layer.match, ...flags], "stderr");
+  return readReport(report) ?? { passed: 0, failed: status === 0 ? 0 : 1 };
+}
+
+/** What Jest wrote; undefined when it did not come to that. */
+function readReport(file: string): Tally | undefined {
+  let report;
+  try {
+    report = JSON.parse(readFileSync(file, "utf8")) as Readonly<Record<string, number>>;
+  } catch {
+    return undefined;
+  }
+  const { numPassedTests = 0, numFailedTests = 0, numRuntimeErrorTestSuites = 0 } = report;
+  const { numPendingTests = 0, numTodoTests = 0 } = report;
+  return {
+    passed: numPassedTests,
+    failed: numFailedTests + numRuntimeErrorTestSuites + numPendingTests + numTodoTests,
+  };
+}
+
+function run(command: string, args: readonly string[], show: "all" | "stderr" = "all"): Promise<number> {
+  return new Promise((resolve, reject) => {
+    const child = spawn(command, args, { stdio: ["ignore", show === "all" ? "inherit" : "ignore", "inherit"] });
+    child.once("error", reject);
+    child.once("exit", (code) => resolve(code ?? 1));
+  });
+}
+
+await main(process.argv.length > 2 ? process.argv.slice(2) : ALL);
