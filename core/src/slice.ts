@@ -77,11 +77,16 @@ export type Resolution<M> =
   | { readonly ok: true; readonly model: M; readonly warnings?: readonly Problem[] }
   | { readonly ok: false; readonly problems: readonly [Problem, ...Problem[]] };
 
-/** The slots of the fixed filter chain, in order (design: docs/design/filter-chain.md). Their names are keys of typed_per_filter_config. */
+/**
+ * The slots of the fixed filter chain, in order (design: docs/design/filter-chain.md). Their names are keys of typed_per_filter_config.
+ * `collect` and `collect-post` (envoy/collect.ts) are Lua, so every scope disables them at virtual-host level like `lower` and `pick`; a route that
+ * needs one switches it on by its own configuration.
+ */
 export type SlotName =
   | "lower"
   | "pick"
   | "select"
+  | "collect"
   | "denylist"
   | "allowlist"
   | "rl-pre-gateway"
@@ -96,6 +101,7 @@ export type SlotName =
   | "identity" // header_mutation: credentials off, identity headers on; before `cert` so that later slots read x-gatewarden-consumer
   | "cert"
   | "authz"
+  | "collect-post"
   | "rl-post-gateway"
   | "rl-post-gateway-shared"
   | "rl-post-host"
@@ -103,7 +109,10 @@ export type SlotName =
 
 /** What a section becomes on one Envoy route. Everything optional; empty = nothing. All JSON is Envoy's documented JSON with `@type`. */
 export interface RoutePiece {
-  /** typed_per_filter_config of the route. A slot is given by one slice only; header mutations go through the two lists below. */
+  /**
+   * typed_per_filter_config of the route. A slot is given by one slice only, but for `collect`; what an enforced and an audited section, or two
+   * slices, give for one slot is merged key by key (`mergeJson`), lists are joined. Header mutations go through the two lists below.
+   */
   readonly slots?: Partial<Readonly<Record<SlotName, JsonObject>>>;
   /** Mutations (`HeaderMutation` JSON) for slot `select` (before every check: strip, choose) and slot `identity` (after authentication). */
   readonly select?: readonly JsonObject[];
@@ -173,6 +182,8 @@ export interface ListenerPiece {
   readonly resources?: readonly NamedResource[];
   readonly certificates?: readonly CertificateChange[];
   readonly conditions?: readonly Condition[];
+  /** What only the listener shows (no hostname, somebody else's Certificate): the policy gets it as its condition at this listener. */
+  readonly problems?: readonly Problem[];
 }
 
 export interface ListenerContext {
@@ -189,6 +200,10 @@ export interface ListenerContext {
     readonly hostname: string | undefined;
     readonly certificateRefs: readonly ObjectKey[];
   };
+  /** The policy whose section it is. */
+  readonly source?: Source;
+  /** cert-manager Certificates of the Gateway's namespace that are not ours, with the Secret that each writes. */
+  readonly foreignCertificates?: readonly { readonly name: string; readonly secretName: string }[];
   readonly logDirectory: string;
 }
 
