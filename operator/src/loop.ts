@@ -1,0 +1,158 @@
+/**
+ * Changes in, outputs out: the one caller of the engine. Until {@link Loop.start} changes are only collected; from then on they are taken in
+ * at once when nothing happens, and together when much happens, in pieces that leave the event loop free for the streams of the proxies.
+ */
+import type { Change, Engine, Output } from "@gatewarden/core/world.ts";
+import type { Clock } from "./clock.ts";
+import { keyText } from "./kube/kinds.ts";
+import { errorText, type Log } from "./log.ts";
+import type { Registry } from "./metrics.ts";
+
+export interface Loop {
+  /** Notes a change; a newer one of the same object takes its place. */
+  put(change: Change): void;
+  /** Takes in everything that waits, at once: for the time before anybody is connected. */
+  evaluateNow(): void;
+  /** From here on changes are taken in by themselves. */
+  start(): void;
+  /** How many changes wait. */
+  waiting(): number;
+  /** How many evaluations there were: a test that waits for "the next one" compares. */
+  sequence(): number;
+  stop(): void;
+}
+
+export interface LoopOptions {
+  readonly engine: Engine;
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly metrics: Registry;
+  readonly carryOut: (output: Output) => void;
+  /** Runs a task as soon as the event loop is free; for tests. */
+  readonly soon?: (task: () => void) => void;
+}
+
+/** Under churn evaluations begin no closer together than that: each has a fixed cost that a few ms of waiting share out. */
+const WINDOW_MS = 5;
+/** One piece of work between two looks at the event loop; 20 ms would delay keepalives. */
+const PIECE_MS = 10;
+const FIRST_PIECE = 64;
+const LARGEST_PIECE = 4_096;
+
+export function createLoop(options: LoopOptions): Loop {
+  const { engine, clock, log, carryOut } = options;
+  const soon = options.soon ?? ((task: () => void): void => void setImmediate(task));
+  const metrics = loopMetrics(options.metrics);
+  const waiting = new Map<string, Change>();
+  let started = false;
+  let stopped = false;
+  let scheduled = false;
+  let lastEndMs = Number.NEGATIVE_INFINITY;
+  let sequence = 0;
+  let piece = FIRST_PIECE;
+  let cancelTimer = (): void => undefined;
+  let timerDue = false;
+
+  const evaluate = (changes: readonly Change[]): void => {
+    const began = performance.now();
+    sequence += 1;
+    try {
+      const output = engine.apply(changes, clock.now());
+      carryOut(output);
+      setTimer(output.nextEvaluationMs);
+      for (const [stage, units] of Object.entries(output.recomputed)) metrics.recomputed.add(units, { stage });
+    } catch (error) {
+      // A bug of ours: what was good before stays in force, and the next change is tried as usual.
+      metrics.faults.add();
+      log.error("an evaluation failed", {
+        changes: changes.length,
+        first: changes[0] === undefined ? undefined : keyText(changes[0].key),
+        error: errorText(error),
+        stack: error instanceof Error ? error.stack : undefined,
+      });
+    }
+    const tookMs = performance.now() - began;
+    metrics.seconds.observe(tookMs / 1000);
+    metrics.changes.add(changes.length);
+    lastEndMs = clock.now();
+    if (changes.length === piece && tookMs < PIECE_MS / 2) piece = Math.min(LARGEST_PIECE, piece * 2);
+    else if (tookMs > PIECE_MS) piece = Math.max(1, Math.floor(piece / 2));
+  };
+
+  const setTimer = (atMs: number | undefined): void => {
+    cancelTimer();
+    cancelTimer = (): void => undefined;
+    if (atMs === undefined) return;
+    // One ms late rather than early: an expiry at T holds at T.
+    cancelTimer = clock.after(Math.max(0, atMs - clock.now()) + 1, () => {
+      timerDue = true;
+      schedule();
+    });
+  };
+
+  const take = (most: number): Change[] => {
+    const taken: Change[] = [];
+    for (const [key, change] of waiting) {
+      if (taken.length >= most) break;
+      waiting.delete(key);
+      taken.push(change);
+    }
+    return taken;
+  };
+
+  const run = (): void => {
+    scheduled = false;
+    if (stopped || (waiting.size === 0 && !timerDue)) return;
+    timerDue = false;
+    evaluate(take(piece));
+    if (waiting.size > 0) {
+      scheduled = true;
+      soon(run);
+    }
+  };
+
+  const schedule = (): void => {
+    if (!started || stopped || scheduled) return;
+    scheduled = true;
+    const restMs = lastEndMs + WINDOW_MS - clock.now();
+    if (restMs > 0) clock.after(restMs, run);
+    else soon(run);
+  };
+
+  return {
+    put(change) {
+      const key = keyText(change.key);
+      // Last come, last served: an object that changes all the time does not hold back the others.
+      waiting.delete(key);
+      waiting.set(key, change);
+      schedule();
+    },
+    evaluateNow() {
+      timerDue = false;
+      evaluate(take(Number.POSITIVE_INFINITY));
+    },
+    start() {
+      started = true;
+      if (waiting.size > 0 || timerDue) schedule();
+    },
+    waiting: () => waiting.size,
+    sequence: () => sequence,
+    stop() {
+      stopped = true;
+      cancelTimer();
+    },
+  };
+}
+
+function loopMetrics(registry: Registry) {
+  return {
+    changes: registry.counter("gatewarden_changes_total", "Changes of objects that were taken in."),
+    faults: registry.counter("gatewarden_evaluation_faults_total", "Evaluations that ended in a bug of ours."),
+    recomputed: registry.counter("gatewarden_recomputed_units_total", "Units of work of the core, by stage."),
+    seconds: registry.histogram(
+      "gatewarden_evaluation_seconds",
+      "Time of one evaluation, without waiting.",
+      [0.001, 0.0025, 0.005, 0.01, 0.02, 0.05, 0.1, 0.5, 1, 5],
+    ),
+  };
+}

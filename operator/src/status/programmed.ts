@@ -1,0 +1,75 @@
+/** `Programmed`: what the proxies say about an object's part of the configuration (rules R16; api.md "Status"). */
+import type { AncestorStatus, Condition } from "@gatewarden/core/world.ts";
+import type { ResourceStatus } from "@gatewarden/xds/types.ts";
+import type { Owners, ResourceName } from "./owners.ts";
+
+/** The part of the xDS server's book of acknowledgements that status reads. */
+export interface Book {
+  /** Connected proxies that have acknowledged a first complete configuration. */
+  proxies(gateway: string): number;
+  resource(gateway: string, resource: ResourceName): ResourceStatus;
+}
+
+/** What the proxies of one gateway say about one object. */
+export type Standing =
+  | { readonly state: "programmed"; readonly proxies: number }
+  | { readonly state: "noProxies" }
+  | { readonly state: "reconciling"; readonly done: number; readonly proxies: number }
+  | { readonly state: "rejected"; readonly message: string };
+
+export function standingOf(owner: string, gateway: string, owners: Owners, book: Book): Standing {
+  const proxies = book.proxies(gateway);
+  let lacking = 0;
+  for (const resource of owners.resources(owner, gateway)) {
+    const status = book.resource(gateway, resource);
+    if (status.state === "refused") return { state: "rejected", message: status.refusal.message };
+    if (status.state === "pending") lacking = Math.max(lacking, status.lacking);
+  }
+  if (proxies === 0) return { state: "noProxies" };
+  const done = Math.max(0, proxies - lacking);
+  return lacking > 0 ? { state: "reconciling", done, proxies } : { state: "programmed", proxies };
+}
+
+/** The worst of several gateways' standings; undefined where there are none. */
+export function worst(standings: readonly Standing[]): Standing | undefined {
+  const order: Readonly<Record<Standing["state"], number>> = { rejected: 0, reconciling: 1, noProxies: 2, programmed: 3 };
+  return standings.toSorted((a, b) => order[a.state] - order[b.state])[0];
+}
+
+export function programmedCondition(standing: Standing, generation: number): Condition {
+  const base = { type: "Programmed", observedGeneration: generation } as const;
+  switch (standing.state) {
+    case "programmed":
+      // No count here: it would make a write for each proxy that comes or goes.
+      return { ...base, status: "True", reason: "Programmed", message: "every connected proxy has acknowledged it" };
+    case "noProxies":
+      return { ...base, status: "False", reason: "NoProxies", message: "no proxy of this Gateway is connected" };
+    case "reconciling":
+      return { ...base, status: "False", reason: "Reconciling", message: `${standing.done}/${standing.proxies} proxies` };
+    case "rejected":
+      return { ...base, status: "False", reason: "RejectedByProxy", message: standing.message };
+  }
+}
+
+/** The Gateway's own, which says how many proxies there are. */
+export function gatewayProgrammed(standing: Standing, generation: number): Condition {
+  const condition = programmedCondition(standing, generation);
+  if (standing.state !== "programmed") return condition;
+  const count = standing.proxies === 1 ? "1 proxy has" : `${standing.proxies} proxies have`;
+  return { ...condition, message: `${count} acknowledged everything` };
+}
+
+/** `Programmed` of one ancestor; undefined where the policy is not accepted there. */
+export function ancestorProgrammed(
+  ancestor: AncestorStatus,
+  generation: number,
+  standing: (gateway: string) => Standing,
+): Condition | undefined {
+  const accepted = ancestor.conditions.find((condition) => condition.type === "Accepted");
+  if (accepted?.status !== "True" || ancestor.gateway === undefined) return undefined;
+  const fixed = ancestor.programmed;
+  const base = { type: "Programmed", observedGeneration: generation } as const;
+  if (fixed?.status === "False") return { ...base, ...fixed };
+  const condition = programmedCondition(standing(ancestor.gateway), generation);
+  return fixed !== undefined && condition.status === "True" ? { ...base, ...fixed } : condition;
+}

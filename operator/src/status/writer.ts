@@ -1,0 +1,359 @@
+/**
+ * Writes statuses: by the leader only, only what differs, a few at a time and behind everything else (rules R16–R18). It owns what is wanted
+ * and what was last seen of each object; the objects themselves are read again before each write.
+ */
+import { hash } from "node:crypto";
+import type { KubeObject, ObjectKey, ObjectStatus, StatusChange } from "@gatewarden/core/world.ts";
+import { sleep, type Clock } from "../clock.ts";
+import type { ApiFailure, ApiResult, KubeClient } from "../kube/client.ts";
+import { apiVersion, keyText, kindInfo, objectPath } from "../kube/kinds.ts";
+import type { Log } from "../log.ts";
+import { canonicalJson, composeStatus, ownPart, STATUS_METHOD, type ComposeContext, type StatusJson } from "./compose.ts";
+import type { Owners, ResourceName } from "./owners.ts";
+import { standingOf, type Book } from "./programmed.ts";
+
+export interface StatusWriter {
+  /** What the core wants from now on. */
+  update(changes: readonly StatusChange[]): void;
+  /** An object as the server has it, whenever it sends one. */
+  seen(key: ObjectKey, object: KubeObject | undefined): void;
+  /** The proxies of a gateway said something about these resources, or ("all") came or went. */
+  acknowledged(gateway: string, resources: readonly ResourceName[] | "all"): void;
+  /** Begins to write, or begins again after this process became the leader. */
+  resume(): void;
+  waiting(): number;
+  stop(): Promise<void>;
+}
+
+export interface StatusWriterOptions {
+  readonly client: KubeClient;
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly controllerName: string;
+  readonly leads: () => boolean;
+  readonly owners: Owners;
+  readonly book: Book;
+  readonly redact: (text: string) => string;
+  /** `written`, `conflict`, `failed`, for metrics. */
+  readonly onWrite?: (outcome: string) => void;
+}
+
+/** Writes that run at the same time. */
+const CONCURRENCY = 4;
+/** So many writes may follow one another at once; beyond that they keep a pace that leaves the API server to others. */
+const BURST = 200;
+const WRITES_PER_SECOND = 100;
+/** An acknowledgement takes a few ms: a status that only waits for one is held back that long, so that it is written once. */
+const HOLD_MS = 300;
+/** After a start proxies need a moment to come back: before that a status that is already there is not turned into NoProxies. */
+const RETURN_MS = 10_000;
+/** One piece of judging before the event loop gets its turn. */
+const PIECE_MS = 4;
+const FIRST_RETRY_MS = 500;
+const LONGEST_RETRY_MS = 60_000;
+
+interface Item {
+  readonly key: ObjectKey;
+  wanted: ObjectStatus | undefined;
+  /** Since when something has been waited for. */
+  since: number;
+  failures: number;
+  /** Digest of what was written last, and of what the server made of it: it may fill in defaults. */
+  written: { readonly sent: string; readonly got: string } | undefined;
+  /** Digest of our part as the server has it; undefined where there is no status of ours yet. */
+  seen: string | undefined;
+  /** For what nothing was left to do: most proxies that come and go change nothing. */
+  settled: { readonly wanted: ObjectStatus; readonly seen: string | undefined; readonly standings: string } | undefined;
+}
+
+type StatusKind = ObjectStatus["kind"];
+
+export function isStatusKind(kind: string): kind is StatusKind {
+  return Object.hasOwn(STATUS_METHOD, kind);
+}
+
+export function createStatusWriter(options: StatusWriterOptions): StatusWriter {
+  const { client, clock, log, controllerName, owners, book } = options;
+  const startedAt = clock.now();
+  const items = new Map<string, Item>();
+  const ready = new Set<string>(); // keyText, in order of arrival
+  const later = new Map<string, number>(); // keyText → due at
+  const busy = new Set<string>();
+  const stopping = new AbortController();
+  const pace = createPace(clock);
+  const tasks = new Set<Promise<void>>();
+  let gatewayClass = "";
+  let cancelRun = (): void => undefined;
+  let runAt = Number.POSITIVE_INFINITY;
+  let started = false;
+
+  const itemOf = (key: ObjectKey): Item => {
+    const text = keyText(key);
+    let item = items.get(text);
+    if (item === undefined) {
+      item = { key, wanted: undefined, since: 0, failures: 0, written: undefined, seen: undefined, settled: undefined };
+      items.set(text, item);
+    }
+    return item;
+  };
+
+  const enqueue = (text: string, delayMs: number): void => {
+    if (ready.has(text)) return;
+    const due = clock.now() + delayMs;
+    if (delayMs <= 0) {
+      later.delete(text);
+      ready.add(text);
+    } else later.set(text, Math.min(due, later.get(text) ?? due));
+    schedule(due);
+  };
+
+  const schedule = (atMs: number): void => {
+    if (!started || stopping.signal.aborted || atMs >= runAt) return;
+    cancelRun();
+    runAt = atMs;
+    cancelRun = clock.after(Math.max(0, atMs - clock.now()), run);
+  };
+
+  const run = (): void => {
+    runAt = Number.POSITIVE_INFINITY;
+    const began = performance.now();
+    const now = clock.now();
+    let next = Number.POSITIVE_INFINITY;
+    for (const [text, due] of later) {
+      if (due > now) next = Math.min(next, due);
+      else {
+        later.delete(text);
+        ready.add(text);
+      }
+    }
+    for (const text of ready) {
+      if (busy.size >= CONCURRENCY) break; // the end of one goes on
+      if (performance.now() - began > PIECE_MS) {
+        next = now;
+        break;
+      }
+      if (busy.has(text)) continue; // likewise
+      ready.delete(text);
+      const item = items.get(text);
+      if (item === undefined || !options.leads()) continue; // resume() brings everything again
+      const verdict = judge(item);
+      if (verdict === "write") begin(text, item);
+      else if (verdict === "nothing") {
+        item.since = 0;
+        if (item.wanted === undefined) items.delete(text);
+      } else {
+        later.set(text, verdict);
+        next = Math.min(next, verdict);
+      }
+    }
+    schedule(next);
+  };
+
+  /** What is to be done without asking the server: `write`, `nothing`, or a look at it again at a time. */
+  const judge = (item: Item): "write" | "nothing" | number => {
+    const { wanted } = item;
+    if (wanted === undefined) return item.seen === undefined ? "nothing" : "write";
+    const standings = gatewaysOf(item.key, wanted).map((gateway) => standingOf(keyText(item.key), gateway, owners, book));
+    const summary = JSON.stringify(standings);
+    const { settled } = item;
+    if (settled?.wanted === wanted && settled.seen === item.seen && settled.standings === summary) return "nothing";
+    const digest = digestOf(wanted.kind, composeStatus(undefined, wanted, contextOf(item)));
+    const same = item.seen === digest || (item.written?.sent === digest && item.written.got === item.seen);
+    if (same || (item.seen === undefined && isForeign(wanted))) {
+      item.settled = { wanted, seen: item.seen, standings: summary };
+      return "nothing";
+    }
+    const now = clock.now();
+    if (item.since === 0) item.since = now;
+    const waitsForAck = standings.some(({ state }) => state === "reconciling");
+    const waitsForProxies = item.seen !== undefined && standings.some(({ state }) => state === "noProxies");
+    const until = waitsForProxies ? startedAt + RETURN_MS : waitsForAck ? item.since + HOLD_MS : 0;
+    return until > now ? until : "write";
+  };
+
+  const begin = (text: string, item: Item): void => {
+    busy.add(text);
+    const task = (async (): Promise<void> => {
+      await pace.take(stopping.signal);
+      if (stopping.signal.aborted || !options.leads()) return;
+      const failure = await write(item);
+      if (failure === undefined) {
+        item.failures = 0;
+        item.since = 0;
+        if (item.wanted === undefined) items.delete(text);
+      } else retry(text, item, failure);
+    })().finally(() => {
+      busy.delete(text);
+      tasks.delete(task);
+      if (ready.size > 0) schedule(clock.now());
+    });
+    tasks.add(task);
+  };
+
+  const retry = (text: string, item: Item, failure: ApiFailure): void => {
+    if (failure.status === 404) {
+      // The core will say that it is gone, or that it came again.
+      item.seen = undefined;
+      return;
+    }
+    options.onWrite?.(failure.status === 409 ? "conflict" : "failed");
+    item.failures += 1;
+    // A conflict only says that somebody was faster: read again and go on.
+    const quick = failure.status === 409 && item.failures <= 5;
+    const backoffMs = Math.min(LONGEST_RETRY_MS, FIRST_RETRY_MS * 2 ** Math.min(item.failures, 10));
+    const delayMs = quick ? 20 : Math.max(failure.retryAfterMs ?? 0, backoffMs * (0.5 + clock.random()));
+    if (!quick) log.warn("a status could not be written", { object: text, status: failure.status, error: failure.message });
+    enqueue(text, delayMs);
+  };
+
+  const write = async (item: Item): Promise<ApiFailure | undefined> => {
+    const { key } = item;
+    const info = kindInfo(key.kind);
+    const kind = key.kind as StatusKind;
+    const path = objectPath(info, key.namespace, key.name);
+    const signal = stopping.signal;
+    const got = await client.get(path, { signal });
+    if (!got.ok) return got.failure;
+    const status = composeStatus(got.value.status, item.wanted, contextOf(item));
+    const sent = digestOf(kind, composeStatus(undefined, item.wanted, contextOf(item)));
+    const before = digestOf(kind, got.value.status);
+    if (digestOf(kind, status) === before) {
+      item.seen = before;
+      return undefined;
+    }
+    if (!options.leads()) return undefined;
+    const result =
+      STATUS_METHOD[kind] === "apply"
+        ? await applied(`${path}/status`, info, key, status, signal)
+        : await client.replace(`${path}/status`, { ...got.value, status }, { signal });
+    if (!result.ok) return result.failure;
+    options.onWrite?.("written");
+    item.seen = digestOf(kind, result.value.status);
+    item.written = { sent, got: item.seen };
+    return undefined;
+  };
+
+  const applied = async (
+    path: string,
+    info: ReturnType<typeof kindInfo>,
+    key: ObjectKey,
+    status: StatusJson,
+    signal: AbortSignal,
+  ): Promise<ApiResult<KubeObject>> => {
+    const metadata = { name: key.name, ...(key.namespace === "" ? {} : { namespace: key.namespace }) };
+    const body = { apiVersion: apiVersion(info), kind: key.kind, metadata, status };
+    const result = await client.apply(path, body, false, { signal });
+    if (result.ok || result.failure.status !== 409) return result;
+    // Entries of our own types only: another controller had this object before, or somebody edited them by hand.
+    log.warn("entries of ours in a status belonged to somebody else and are taken over", {
+      object: keyText(key),
+      error: result.failure.message,
+    });
+    return client.apply(path, body, true, { signal });
+  };
+
+  const contextOf = (item: Item): ComposeContext => ({
+    controllerName,
+    gatewayClass,
+    now: new Date(clock.now()).toISOString().replace(/\.\d+Z$/, "Z"),
+    self: `${item.key.namespace}/${item.key.name}`,
+    standing(gateway) {
+      const standing = standingOf(keyText(item.key), gateway, owners, book);
+      return standing.state === "rejected" ? { ...standing, message: options.redact(standing.message) } : standing;
+    },
+  });
+
+  const digestOf = (kind: StatusKind, status: unknown): string =>
+    hash("sha1", canonicalJson(ownPart(kind, status, controllerName)), "base64");
+
+  return {
+    update(changes) {
+      for (const { key, status } of changes) {
+        const text = keyText(key);
+        if (status === undefined && !items.has(text)) continue;
+        if (status?.kind === "GatewayClass") gatewayClass = key.name;
+        itemOf(key).wanted = status;
+        enqueue(text, 0);
+      }
+    },
+    seen(key, object) {
+      if (!isStatusKind(key.kind)) return;
+      const text = keyText(key);
+      if (object === undefined) {
+        const gone = items.get(text);
+        if (gone === undefined) return;
+        gone.seen = undefined;
+        gone.written = undefined;
+        return; // forgotten when the core says that nothing is wanted any more
+      }
+      const item = itemOf(key);
+      item.seen = hasOwn(object.status, controllerName) ? digestOf(key.kind, object.status) : undefined;
+      if (item.wanted !== undefined && item.written?.got !== item.seen && !busy.has(text)) enqueue(text, 0);
+    },
+    acknowledged(gateway, resources) {
+      if (resources === "all") {
+        for (const text of items.keys()) enqueue(text, 0);
+        return;
+      }
+      for (const resource of resources)
+        for (const owner of owners.owners(gateway, resource)) if (items.has(owner)) enqueue(owner, 0);
+    },
+    resume() {
+      started = true;
+      for (const text of items.keys()) enqueue(text, 0);
+    },
+    waiting: () => ready.size + later.size + busy.size,
+    async stop() {
+      stopping.abort(new Error("stopped"));
+      cancelRun();
+      await Promise.all(tasks);
+    },
+  };
+}
+
+/** The gateways whose proxies have a say in this status. */
+function gatewaysOf(key: ObjectKey, wanted: ObjectStatus): readonly string[] {
+  switch (wanted.kind) {
+    case "ApiPolicy":
+      return [...new Set(wanted.ancestors.flatMap(({ gateway }) => gateway ?? []))];
+    case "ApiConsumer":
+      return wanted.gateways;
+    case "Gateway":
+      return [`${key.namespace}/${key.name}`];
+    case "BackendTLSPolicy":
+    case "HTTPRoute":
+    case "GatewayClass":
+      return [];
+  }
+}
+
+/** Nothing of ours in somebody else's object, and nothing to say about it. */
+function isForeign(wanted: ObjectStatus): boolean {
+  if (wanted.kind === "HTTPRoute") return wanted.parents.length === 0;
+  return wanted.kind === "BackendTLSPolicy" && wanted.ancestors.length === 0;
+}
+
+/** Whether anybody wrote this status in our name: an ancestor, a parent, or a condition. */
+function hasOwn(status: unknown, controllerName: string): boolean {
+  const { ancestors, parents, conditions } = (status ?? {}) as Readonly<
+    Record<string, readonly { readonly controllerName?: string; readonly reason?: string }[] | undefined>
+  >;
+  const list = ancestors ?? parents;
+  if (list !== undefined && list.some((entry) => entry.controllerName === controllerName)) return true;
+  // Gateways are born with conditions of reason Pending.
+  return conditions !== undefined && conditions.some((condition) => condition.reason !== "Pending");
+}
+
+/** A bucket of writes. */
+function createPace(clock: Clock): { take(signal: AbortSignal): Promise<void> } {
+  let tokens = BURST;
+  let at = clock.now();
+  return {
+    async take(signal) {
+      const now = clock.now();
+      tokens = Math.min(BURST, tokens + ((now - at) / 1000) * WRITES_PER_SECOND) - 1;
+      at = now;
+      if (tokens < 0) await sleep(clock, (-tokens / WRITES_PER_SECOND) * 1000, signal);
+    },
+  };
+}
