@@ -1,0 +1,60 @@
+/** References to other objects. All are to the namespace of the referrer but `backendRef`, which may need a ReferenceGrant. */
+import { z } from "zod";
+import { textMap } from "./list.ts";
+import { rule } from "./rule.ts";
+import { dataKey, matches, name, namespaceName } from "./text.ts";
+
+/** One key of a ConfigMap or Secret in the same namespace. */
+export function valueRef() {
+  return z.strictObject({
+    kind: z.enum(["ConfigMap", "Secret"]).describe("Kind of the object that holds the value."),
+    name: name().describe("Its name, in the same namespace."),
+    key: dataKey().describe("Key inside it."),
+  });
+}
+
+/** One key of a Secret in the same namespace. */
+export function secretRef() {
+  return z.strictObject({
+    name: name().describe("Name of the Secret, in the same namespace."),
+    key: dataKey().describe("Key inside it."),
+  });
+}
+
+/** A port of a Service; another namespace needs a ReferenceGrant there. */
+export function backendRef() {
+  return z.strictObject({
+    name: name().describe("Name of the Service."),
+    namespace: namespaceName()
+      .describe("Its namespace; absent: the policy's. Another needs a ReferenceGrant.")
+      .exactOptional(),
+    port: z.int().min(1).max(65_535).describe("Port of the Service."),
+  });
+}
+
+/** A cert-manager issuer. */
+export function issuerRef() {
+  return z.strictObject({
+    kind: z.enum(["Issuer", "ClusterIssuer"]).describe("Kind of the issuer."),
+    name: name().describe("Its name."),
+    group: z.literal("cert-manager.io").describe("Only cert-manager.io.").exactOptional(),
+  });
+}
+
+const LABEL_KEY = /^([a-z0-9]([-a-z0-9.]*[a-z0-9])?\/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$/;
+const LABEL_VALUE = /^([A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?)?$/;
+
+/** Chooses ApiConsumers by their labels; an empty selector, which could mean everybody or nobody, does not exist. */
+export function consumerSelector() {
+  return z.strictObject({
+    matchLabels: rule(textMap(z.string().max(63), 16), {
+      cel: `self.all(k, size(k) <= 317 && ${matches(LABEL_KEY, "k")} && ${matches(LABEL_VALUE, "self[k]")})`,
+      message: "holds what is no label",
+      fix: "write label keys and values as Kubernetes has them, like tier: partner",
+      check: (labels) =>
+        Object.entries(labels).every(
+          ([key, value]) => LABEL_KEY.test(key) && key.length <= 317 && LABEL_VALUE.test(value),
+        ),
+    }).describe("All of these labels."),
+  });
+}

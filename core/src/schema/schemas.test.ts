@@ -1,0 +1,51 @@
+import { describe, expect, it } from "@jest/globals";
+import type { z } from "zod";
+import { schema as allowlist } from "../slices/allowlist/schema.ts";
+import { schema as authentication } from "../slices/authentication/schema.ts";
+import { schema as clientIP } from "../slices/clientIP/schema.ts";
+import { schema as denylist } from "../slices/denylist/schema.ts";
+import { schema as logging } from "../slices/logging/schema.ts";
+import { schema as mtls } from "../slices/mtls/schema.ts";
+import { schema as rateLimit } from "../slices/rateLimit/schema.ts";
+import { schema as transport } from "../slices/transport/schema.ts";
+import { ACCEPTED, REFUSED } from "./section-cases.ts";
+import { parse } from "./parse.ts";
+
+const SCHEMAS: Readonly<Record<string, z.ZodType>> = {
+  authentication,
+  rateLimit,
+  mtls,
+  transport,
+  allowlist,
+  denylist,
+  clientIP,
+  logging,
+};
+
+describe.each(Object.entries(SCHEMAS))("section %s", (section, schema) => {
+  const accepted = ACCEPTED.filter(([name]) => name === section);
+  const refused = REFUSED.filter(([name]) => name === section);
+
+  it("has cases of both kinds", () => {
+    expect(accepted.length).toBeGreaterThan(0);
+    expect(refused.length).toBeGreaterThan(0);
+  });
+
+  it.each(accepted.map(([, what, spec]) => [what, spec] as const))("takes %s and gives it back as it is", (_, spec) => {
+    expect(parse(schema, spec, `spec.${section}`)).toEqual({ ok: true, value: spec });
+  });
+
+  it.each(refused.map(([, what, spec, path, message]) => [what, spec, path, message] as const))(
+    "refuses %s",
+    (_, spec, path, message) => {
+      const result = parse(schema, spec, `spec.${section}`);
+      if (result.ok) throw new Error("was accepted");
+      const problem = result.problems.find((candidate) => candidate.path === path);
+      if (problem === undefined) throw new Error(`no problem at ${path}: ${JSON.stringify(result.problems)}`);
+      expect(problem.reason).toBe("Invalid");
+      expect(problem.message).toContain(path);
+      expect(problem.message).toMatch(message);
+      expect(problem.fix).toMatch(/\w/);
+    },
+  );
+});
