@@ -22,6 +22,8 @@ export interface Harness {
   readonly operator: OperatorHandle;
   /** The authority that the operator trusts for fetching JWKS; also good for any other certificate of a test. */
   readonly authority: Authority;
+  /** A folder of its own, removed at the end. */
+  readonly directory: string;
   /** Where proxies write the files of `File` sinks. */
   readonly logDirectory: string;
   /** A new namespace; `optIn: false` leaves out the right to read its Secrets. */
@@ -74,6 +76,7 @@ export async function startHarness(options: HarnessOptions = {}): Promise<Harnes
       api,
       operator,
       authority,
+      directory,
       logDirectory,
       tenant: (prefix = "shop", { optIn = true } = {}) => createTenant(context, prefix, optIn),
       atEnd,
