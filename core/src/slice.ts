@@ -111,12 +111,14 @@ export type SlotName =
 export interface RoutePiece {
   /**
    * typed_per_filter_config of the route. A slot is given by one slice only, but for `collect`; what an enforced and an audited section, or two
-   * slices, give for one slot is merged key by key (`mergeJson`), lists are joined. Header mutations go through the two lists below.
+   * slices, give for one slot is merged key by key (`mergeJson`). Header mutations go through the two lists below.
    */
   readonly slots?: Partial<Readonly<Record<SlotName, JsonObject>>>;
   /** Mutations (`HeaderMutation` JSON) for slot `select` (before every check: strip, choose) and slot `identity` (after authentication). */
   readonly select?: readonly JsonObject[];
   readonly identity?: readonly JsonObject[];
+  /** `query_parameter_mutations` (`KeyValueMutation` JSON) for slot `identity`: credentials that stand in the query. */
+  readonly identityQuery?: readonly JsonObject[];
   /** RouteAction.rate_limits entries, with `stage`. */
   readonly rateLimits?: readonly JsonObject[];
   /** Entries for the virtual host's shared configuration, given to `Slice.host` of the same slice with those of all routes of the host. */
