@@ -1,6 +1,6 @@
 /** `Programmed`: what the proxies say about an object's part of the configuration (rules R16; api.md "Status"). */
 import type { AncestorStatus, Condition } from "@gatewarden/core/world.ts";
-import type { ResourceStatus } from "@gatewarden/xds/types.ts";
+import type { RefusedProxy, ResourceStatus } from "@gatewarden/xds/types.ts";
 import type { Owners, ResourceName } from "./owners.ts";
 
 /** The part of the xDS server's book of acknowledgements that status reads. */
@@ -8,12 +8,14 @@ export interface Book {
   /** Connected proxies that have acknowledged a first complete configuration. */
   proxies(gateway: string): number;
   resource(gateway: string, resource: ResourceName): ResourceStatus;
+  /** A proxy of the gateway that may not have its configuration, because it is too old to be safe. */
+  turnedAway(gateway: string): RefusedProxy | undefined;
 }
 
 /** What the proxies of one gateway say about one object. */
 export type Standing =
   | { readonly state: "programmed"; readonly proxies: number }
-  | { readonly state: "noProxies" }
+  | { readonly state: "noProxies"; readonly turnedAway: string | undefined }
   | { readonly state: "reconciling"; readonly done: number; readonly proxies: number }
   | { readonly state: "rejected"; readonly message: string };
 
@@ -25,7 +27,7 @@ export function standingOf(owner: string, gateway: string, owners: Owners, book:
     if (status.state === "refused") return { state: "rejected", message: status.refusal.message };
     if (status.state === "pending") lacking = Math.max(lacking, status.lacking);
   }
-  if (proxies === 0) return { state: "noProxies" };
+  if (proxies === 0) return { state: "noProxies", turnedAway: book.turnedAway(gateway)?.message };
   const done = Math.max(0, proxies - lacking);
   return lacking > 0 ? { state: "reconciling", done, proxies } : { state: "programmed", proxies };
 }
@@ -54,6 +56,8 @@ export function programmedCondition(standing: Standing, generation: number): Con
 /** The Gateway's own, which says how many proxies there are. */
 export function gatewayProgrammed(standing: Standing, generation: number): Condition {
   const condition = programmedCondition(standing, generation);
+  if (standing.state === "noProxies" && standing.turnedAway !== undefined)
+    return { ...condition, reason: "ProxyVulnerable", message: standing.turnedAway };
   if (standing.state !== "programmed") return condition;
   const count = standing.proxies === 1 ? "1 proxy has" : `${standing.proxies} proxies have`;
   return { ...condition, message: `${count} acknowledged everything` };
