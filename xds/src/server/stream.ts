@@ -1,0 +1,407 @@
+/**
+ * One ADS stream, free of gRPC: requests in, responses out. At most one response per type is unanswered, the newest state wins, order.ts
+ * says what waits for what. It owns its subscriptions; resources and acknowledgements are the book's.
+ */
+import type { Clock, Metrics, ResourceType } from "../types.ts";
+import { RESOURCE_TYPES, TYPE_URLS } from "../types.ts";
+import type { Book } from "./book.ts";
+import type { Content } from "./content.ts";
+import { encodeDelta, encodeSotw, type Protocol, type Request } from "./discovery.ts";
+import { choose, type Entry } from "./entry.ts";
+import { LONGEST_WAIT_MS, REMOVAL_ORDER, WAITS_FOR } from "./order.ts";
+import type { Proxy, Subscriber } from "./proxy.ts";
+import { blame } from "./refusal.ts";
+import { type InFlight, MOST_NAMES, Subscription } from "./subscription.ts";
+
+export interface Transport {
+  send(bytes: Buffer): void;
+  /** Ends the stream; nothing may be sent any more. */
+  end(status: "UNAVAILABLE" | "RESOURCE_EXHAUSTED", message: string): void;
+}
+
+/** A client that has not answered for that long does not read any more. Clusters are excepted: order.ts says why. */
+const LONGEST_SILENCE_MS = 60_000;
+/** A proxy that has all it asked for but never asks for scopes (it refused its listeners, say) counts after this time. */
+const SETTLE_MS = 2_000;
+
+const TYPE_OF_URL = new Map(RESOURCE_TYPES.map((type) => [TYPE_URLS[type], type]));
+
+export class AdsStream implements Subscriber {
+  readonly #protocol: Protocol;
+  readonly #book: Book;
+  readonly #transport: Transport;
+  readonly #clock: Clock;
+  readonly #metrics: Metrics;
+  readonly #proxy: Proxy;
+  readonly #subscriptions: ReadonlyMap<ResourceType, Subscription>;
+  #nonce = 0;
+  #closed = false;
+  #completed = false;
+  #stopSettling: (() => void) | undefined = undefined;
+
+  constructor(
+    options: { readonly protocol: Protocol; readonly node: string; readonly resumes: boolean },
+    parts: { readonly book: Book; readonly transport: Transport; readonly clock: Clock; readonly metrics: Metrics },
+  ) {
+    this.#protocol = options.protocol;
+    this.#book = parts.book;
+    this.#transport = parts.transport;
+    this.#clock = parts.clock;
+    this.#metrics = parts.metrics;
+    this.#subscriptions = new Map(RESOURCE_TYPES.map((type) => [type, new Subscription(type)]));
+    this.#proxy = parts.book.attach(options.node, this, options.resumes);
+  }
+
+  request(request: Request): void {
+    if (this.#closed) return;
+    const type = TYPE_OF_URL.get(request.typeUrl);
+    const subscription = type === undefined ? undefined : this.#subscriptions.get(type);
+    if (subscription === undefined) {
+      this.#answerUnknown(request);
+      return;
+    }
+    const { inFlight } = subscription;
+    if (inFlight !== undefined && request.nonce === inFlight.nonce) {
+      subscription.inFlight = undefined;
+      inFlight.stopTimer();
+      if (request.error === undefined) {
+        this.#metrics.ack(subscription.type);
+        this.#accepted(subscription, inFlight);
+      } else this.#refused(subscription, inFlight, request.error);
+    } else if (request.names.protocol === "sotw" && request.nonce !== "") {
+      return; // about an older response: what it asks for is asked for again in the answer to the newer one
+    }
+    if (request.names.protocol === "delta") this.#subscribe(subscription, request.names, request.initialVersions);
+    else this.#subscribeToAll(subscription, request.names.all);
+    if (subscription.names.size > MOST_NAMES) this.#end("RESOURCE_EXHAUSTED", `more than ${String(MOST_NAMES)} names`);
+    else this.flush();
+  }
+
+  changed(entry: Entry, isNew: boolean): void {
+    const subscription = this.#of(entry.type);
+    if (!subscription.opened || !subscription.covers(entry.name)) return;
+    if (isNew) subscription.noteHolds(entry, false);
+    this.#queue(subscription, entry);
+  }
+
+  owes(entry: Entry): boolean {
+    return this.#of(entry.type).owes(entry);
+  }
+
+  flush(): void {
+    if (this.#closed) return;
+    const busy = new Set<ResourceType>();
+    for (const type of RESOURCE_TYPES) {
+      const subscription = this.#of(type);
+      if (subscription.inFlight !== undefined) busy.add(type);
+      else if (subscription.opened && subscription.hasAdditions()) {
+        const waits = WAITS_FOR[type].some((other) => busy.has(other)) && !subscription.impatient;
+        if (waits) this.#wait(subscription);
+        if (waits || this.#send(subscription, "additions")) busy.add(type);
+      }
+    }
+    if (busy.size === 0) {
+      for (const type of REMOVAL_ORDER) {
+        const subscription = this.#of(type);
+        if (subscription.opened && subscription.hasRemovals() && this.#send(subscription, "removals")) return;
+      }
+    }
+    this.#checkCompleteness();
+  }
+
+  /** The stream is over; whoever ended it. */
+  close(): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    this.#stopSettling?.();
+    const owed = new Set<Entry>();
+    for (const subscription of this.#subscriptions.values()) {
+      subscription.stopWaiting?.();
+      subscription.inFlight?.stopTimer();
+      for (const entry of subscription.pending) owed.add(entry);
+      for (const entry of subscription.inFlight?.sent.keys() ?? []) owed.add(entry);
+      subscription.inFlight = undefined;
+      subscription.pending.clear();
+    }
+    this.#book.detach(this.#proxy, owed);
+  }
+
+  #of(type: ResourceType): Subscription {
+    const subscription = this.#subscriptions.get(type);
+    if (subscription === undefined) throw new Error(`no subscription of type ${type}`);
+    return subscription;
+  }
+
+  #queue(subscription: Subscription, entry: Entry): void {
+    subscription.pending.add(entry);
+    this.#book.owe(this.#proxy, entry);
+  }
+
+  // ---- what the client asks for
+
+  #subscribe(
+    subscription: Subscription,
+    names: { readonly subscribe: readonly string[]; readonly unsubscribe: readonly string[] },
+    initialVersions: Readonly<Record<string, string>>,
+  ): void {
+    const first = !subscription.opened;
+    const entries = this.#book.entries(subscription.type);
+    const wildcard = names.subscribe.includes("*") || (first && names.subscribe.length === 0);
+    subscription.opened = true;
+    if (wildcard && !subscription.wildcard) {
+      subscription.wildcard = true;
+      subscription.mustAnswer = Object.keys(initialVersions).length === 0;
+      for (const entry of entries.values()) this.#introduce(subscription, entry, initialVersions[entry.name]);
+    }
+    for (const name of names.subscribe) {
+      if (name === "*") continue;
+      const entry = entries.get(name);
+      // Names live as long as the subscription: keep the copy that the resource has anyway.
+      subscription.names.add(entry?.name ?? name);
+      if (entry?.present === true) this.#introduce(subscription, entry, first ? initialVersions[name] : undefined);
+      else subscription.missing.add(name);
+    }
+    for (const name of Object.keys(initialVersions)) {
+      if (subscription.covers(name) && !entries.has(name) && !subscription.missing.has(name))
+        subscription.gone.add(name);
+    }
+    for (const name of names.unsubscribe) {
+      if (name === "*") subscription.wildcard = false;
+      else subscription.names.delete(name);
+      subscription.missing.delete(name);
+      const entry = entries.get(name);
+      // Still meant by the wildcard: the protocol wants it sent again.
+      if (entry !== undefined && subscription.wildcard) this.#queue(subscription, entry);
+    }
+    if (names.unsubscribe.length > 0) this.#dropUncovered(subscription);
+  }
+
+  /** State of the world: every request carries all names; none means all resources, for the types that know that. */
+  #subscribeToAll(subscription: Subscription, all: readonly string[]): void {
+    const first = !subscription.opened;
+    if (first && all.length === 0) this.#subscribe(subscription, { subscribe: [], unsubscribe: [] }, {});
+    if (subscription.wildcard) return;
+    const wanted = new Set(all);
+    const unsubscribe = [...subscription.names].filter((name) => !wanted.has(name));
+    const subscribe = all.filter((name) => !subscription.names.has(name));
+    if (first || subscribe.length + unsubscribe.length > 0)
+      this.#subscribe(subscription, { subscribe, unsubscribe }, {});
+  }
+
+  /** A subscription begins to cover the entry. `version`: what the client has of it from an earlier stream. */
+  #introduce(subscription: Subscription, entry: Entry, version: string | undefined): void {
+    subscription.noteHolds(entry, version !== undefined);
+    if (!entry.present && version === undefined) return;
+    if (entry.present && version !== undefined) {
+      if (version === entry.wanted?.version) this.#book.acknowledged(this.#proxy, entry, entry.wanted, true);
+      if (version === choose(entry, subscription.position(entry))?.version) {
+        this.#book.settle(this.#proxy, entry);
+        return;
+      }
+    }
+    this.#queue(subscription, entry);
+  }
+
+  #dropUncovered(subscription: Subscription): void {
+    for (const entry of subscription.pending) {
+      if (subscription.covers(entry.name)) continue;
+      subscription.pending.delete(entry);
+      this.#book.settle(this.#proxy, entry);
+    }
+  }
+
+  /** A type that this server does not have: there is none of it, and the client is not to wait. */
+  #answerUnknown(request: Request): void {
+    const asked = request.names.protocol === "delta" ? request.names.subscribe : request.names.all;
+    if (request.nonce !== "" && (request.names.protocol === "sotw" || asked.length === 0)) return;
+    const nonce = this.#nextNonce();
+    const bytes =
+      this.#protocol === "delta"
+        ? encodeDelta(
+            request.typeUrl,
+            nonce,
+            [],
+            asked.filter((name) => name !== "*"),
+          )
+        : encodeSotw(request.typeUrl, nonce, []);
+    this.#metrics.push("other", 0, bytes.length);
+    this.#transport.send(bytes);
+  }
+
+  // ---- what the client answers
+
+  #accepted(subscription: Subscription, { sent }: InFlight): void {
+    for (const [entry, content] of sent) {
+      subscription.noteHolds(entry, content !== undefined);
+      this.#book.acknowledged(this.#proxy, entry, content, !subscription.pending.has(entry));
+    }
+  }
+
+  #refused(subscription: Subscription, inFlight: InFlight, message: string): void {
+    const { sent, gone } = inFlight;
+    const { type } = subscription;
+    this.#metrics.nack(type);
+    const [first, ...others] = [...sent.keys()].filter((entry) => sent.get(entry) !== undefined);
+    if (first === undefined) {
+      this.#accepted(subscription, inFlight); // nothing but removals: there is no other way to say them
+      return;
+    }
+    const verdict = blame(type, message, [first, ...others]);
+    for (const name of gone) subscription.gone.add(name);
+    for (const entry of sent.keys()) {
+      if (!("culprit" in verdict) || entry !== verdict.culprit) this.#queue(subscription, entry);
+    }
+    if ("halves" in verdict) {
+      subscription.groups = [...verdict.halves, ...subscription.groups];
+      return;
+    }
+    const content = sent.get(verdict.culprit);
+    if (content === undefined) return;
+    subscription.noteRefused(verdict.culprit, content.version);
+    this.#book.refused(this.#proxy, verdict.culprit, content, message);
+  }
+
+  // ---- what the client is told
+
+  #send(subscription: Subscription, phase: "additions" | "removals"): boolean {
+    const { type } = subscription;
+    const sent = new Map<Entry, Content | undefined>();
+    const removed: string[] = [];
+    for (const entry of subscription.next(phase)) {
+      subscription.pending.delete(entry);
+      const content = entry.present ? choose(entry, subscription.position(entry)) : undefined;
+      if (entry.present && content === undefined) {
+        this.#book.settle(this.#proxy, entry);
+        continue; // refused, and nothing better is known than what the client has
+      }
+      if (!entry.present) removed.push(entry.name);
+      sent.set(entry, content);
+    }
+    const gone = phase === "removals" || type === "scope" ? [...subscription.gone] : [];
+    removed.push(...subscription.missing, ...gone);
+    if (sent.size === 0 && removed.length === 0 && !subscription.mustAnswer) return false;
+
+    const nonce = this.#nextNonce();
+    const bytes = this.#encode(subscription, nonce, sent, removed, phase);
+    const stopTimer =
+      type === "cluster"
+        ? () => undefined
+        : this.#clock.after(LONGEST_SILENCE_MS, () => this.#end("UNAVAILABLE", "no acknowledgement"));
+    subscription.inFlight = { nonce, sent, gone, stopTimer };
+    subscription.mustAnswer = false;
+    subscription.missing.clear();
+    if (gone.length > 0) subscription.gone.clear();
+    subscription.stopWaiting?.();
+    subscription.stopWaiting = undefined;
+    subscription.impatient = false;
+    this.#metrics.push(type, sent.size, bytes.length);
+    this.#transport.send(bytes);
+    if (type === "cluster") this.#repeatEndpoints(sent);
+    return true;
+  }
+
+  #encode(
+    subscription: Subscription,
+    nonce: string,
+    sent: ReadonlyMap<Entry, Content | undefined>,
+    removed: readonly string[],
+    phase: "additions" | "removals",
+  ): Buffer {
+    const { type } = subscription;
+    const url = TYPE_URLS[type];
+    if (this.#protocol === "delta") {
+      return encodeDelta(
+        url,
+        nonce,
+        [...sent.values()].filter((content) => content !== undefined),
+        removed,
+      );
+    }
+    if (!subscription.wildcard)
+      return encodeSotw(
+        url,
+        nonce,
+        [...sent.values()].filter((content) => content !== undefined),
+      );
+    return encodeSotw(url, nonce, this.#world(subscription, sent, phase));
+  }
+
+  /** Everything of a type: with what is to be removed still in it while additions are under way. */
+  #world(
+    subscription: Subscription,
+    sent: ReadonlyMap<Entry, Content | undefined>,
+    phase: "additions" | "removals",
+  ): Content[] {
+    const contents: Content[] = [];
+    for (const entry of this.#book.entries(subscription.type).values()) {
+      const position = subscription.position(entry);
+      const content = sent.has(entry)
+        ? sent.get(entry)
+        : !entry.present
+          ? phase === "additions" && position.holds
+            ? entry.wanted
+            : undefined
+          : subscription.pending.has(entry)
+            ? entry.good // its turn comes later: another part of a refused response
+            : choose(entry, { ...position, holds: false });
+      if (content !== undefined) contents.push(content);
+    }
+    return contents;
+  }
+
+  /** An Envoy warms a changed cluster anew and waits for its endpoints, which may be unchanged: they are sent again (rule R24). */
+  #repeatEndpoints(clusters: ReadonlyMap<Entry, Content | undefined>): void {
+    const subscription = this.#of("endpoint");
+    const endpoints = this.#book.entries("endpoint");
+    for (const [{ endpoint }, content] of clusters) {
+      if (content === undefined || endpoint === undefined || !subscription.names.has(endpoint)) continue;
+      const entry = endpoints.get(endpoint);
+      if (entry?.present === true) this.#queue(subscription, entry);
+      else subscription.missing.add(endpoint);
+    }
+  }
+
+  #nextNonce(): string {
+    this.#nonce += 1;
+    return String(this.#nonce);
+  }
+
+  #wait(subscription: Subscription): void {
+    subscription.stopWaiting ??= this.#clock.after(LONGEST_WAIT_MS, () => {
+      subscription.stopWaiting = undefined;
+      subscription.impatient = true;
+      this.flush();
+    });
+  }
+
+  #end(status: "UNAVAILABLE" | "RESOURCE_EXHAUSTED", message: string): void {
+    this.#transport.end(status, message);
+    this.close();
+  }
+
+  // ---- whether the proxy counts
+
+  #checkCompleteness(): void {
+    if (this.#completed || !this.#isIdle()) return;
+    if (this.#of("scope").opened || this.#book.entries("scope").size === 0) {
+      this.#complete();
+      return;
+    }
+    this.#stopSettling ??= this.#clock.after(SETTLE_MS, () => {
+      this.#stopSettling = undefined;
+      if (!this.#completed && this.#isIdle()) this.#complete();
+    });
+  }
+
+  #complete(): void {
+    this.#completed = true;
+    this.#stopSettling?.();
+    this.#stopSettling = undefined;
+    this.#book.completed(this.#proxy);
+  }
+
+  #isIdle(): boolean {
+    if (!this.#of("cluster").opened || !this.#of("listener").opened) return false;
+    return [...this.#subscriptions.values()].every((subscription) => subscription.isIdle());
+  }
+}
