@@ -131,7 +131,8 @@ export function readManifests(manifests: Manifests): readonly KubeObject[] {
     return documents.flatMap((document) => {
       const [error] = document.errors;
       if (error !== undefined) throw error;
-      return document.contents === null ? [] : [document.toJS() as KubeObject];
+      const object = document.toJS() as KubeObject | null;
+      return object === null ? [] : [object];
     });
   }
   return "kind" in manifests ? [manifests] : manifests;

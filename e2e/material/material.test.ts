@@ -52,7 +52,7 @@ describe("an issuer's server", () => {
   it("serves discovery and keys, answers 304 to a known tag, fails when told", async () => {
     const authority = createAuthority("test");
     server = await startIssuer({ authority, address: "127.0.0.1", jwks: '{"keys":[]}' });
-    const tls = { serverName: "127.0.0.1" };
+    const tls = { serverName: "sso.test" };
     const target = { address: server.address, port: server.port, tls };
     const discovery = await send(target, { path: "/.well-known/openid-configuration", host: "x" });
     expect(discovery.json()).toEqual({ issuer: server.issuer, jwks_uri: server.jwksUri });
