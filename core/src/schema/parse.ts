@@ -11,10 +11,26 @@ export type Parsed<T> =
   | { readonly ok: false; readonly problems: readonly [Problem, ...Problem[]] };
 
 export function parse<S extends z.ZodType>(schema: S, value: unknown, path: string): Parsed<z.output<S>> {
+  const hidden = prototypeKey(value, path);
+  if (hidden !== undefined) return { ok: false, problems: [unknownField(hidden)] };
   const result = schema.safeParse(value, { reportInput: true });
   if (result.success) return { ok: true, value: result.data };
   const [first, ...rest] = result.error.issues.flatMap((issue) => problemsOf(issue, path)).slice(0, MAX_PROBLEMS);
   return { ok: false, problems: [first ?? invalid(path, "is not as it should be"), ...rest] };
+}
+
+/** zod drops a map entry named `__proto__` without a word; in a selector that would widen it. Iterative: depth is the user's choice. */
+function prototypeKey(root: unknown, path: string): string | undefined {
+  const open: (readonly [unknown, readonly PropertyKey[]])[] = [[root, []]];
+  for (let next = open.pop(); next !== undefined; next = open.pop()) {
+    const [value, keys] = next;
+    if (typeof value !== "object" || value === null) continue;
+    if (Object.hasOwn(value, "__proto__")) return fieldPath(path, [...keys, "__proto__"]);
+    for (const [key, child] of Object.entries(value)) {
+      if (typeof child === "object") open.push([child, [...keys, Array.isArray(value) ? Number(key) : key]]);
+    }
+  }
+  return undefined;
 }
 
 /** `spec.a` and `["b", 0]` → `spec.a.b[0]`; keys that are no plain words are quoted and cut. */

@@ -8,7 +8,8 @@ import { schema as logging } from "../slices/logging/schema.ts";
 import { schema as mtls } from "../slices/mtls/schema.ts";
 import { schema as rateLimit } from "../slices/rateLimit/schema.ts";
 import { schema as transport } from "../slices/transport/schema.ts";
-import { ACCEPTED, REFUSED } from "./section-cases.ts";
+import { ACCEPTED } from "../../test/sections/accepted.ts";
+import { REFUSED } from "../../test/sections/refused.ts";
 import { parse } from "./parse.ts";
 
 const SCHEMAS: Readonly<Record<string, z.ZodType>> = {
