@@ -1,0 +1,154 @@
+/** The Lua of collect.ts. Constant: it is part of every listener, and a change of it drains them. Its state is one worker thread's. */
+export const collectScript = `
+local MAX_PART = 192
+local books = {}
+
+-- Whether the caller is counted apart. Two generations of keys: one that was quiet for a whole generation is forgotten.
+local function admit(id, key, limit, now)
+  local book = books[id]
+  if book == nil or book.max ~= limit.max or book.idle ~= limit.idle then
+    for other, unused in pairs(books) do
+      if now - unused.since > 4 * unused.idle then books[other] = nil end
+    end
+    book = { max = limit.max, idle = limit.idle, since = now, young = {}, old = {}, youngCount = 0, oldCount = 0 }
+    books[id] = book
+  end
+  local age = now - book.since
+  if age >= book.idle then
+    if age >= 2 * book.idle then
+      book.old, book.oldCount = {}, 0
+    else
+      book.old, book.oldCount = book.young, book.youngCount
+    end
+    book.young, book.youngCount, book.since = {}, 0, now
+  end
+  if book.young[key] then return true end
+  if book.old[key] then
+    book.old[key] = nil
+    book.oldCount = book.oldCount - 1
+  elseif book.youngCount + book.oldCount >= book.max then
+    return false
+  end
+  book.young[key] = true
+  book.youngCount = book.youngCount + 1
+  return true
+end
+
+-- The /64 of an IPv6 address: that is what one customer has.
+local function network(address)
+  local head, tail = string.match(address, "^(.-)::(.*)$")
+  local groups = {}
+  for group in string.gmatch(head or address, "[^:]+") do groups[#groups + 1] = group end
+  if tail then
+    local rest = {}
+    for group in string.gmatch(tail, "[^:]+") do rest[#rest + 1] = group end
+    while #groups + #rest < 8 do groups[#groups + 1] = "0" end
+    for _, group in ipairs(rest) do groups[#groups + 1] = group end
+  end
+  return table.concat(groups, ":", 1, 4) .. "::/64"
+end
+
+local function clientIP(handle)
+  local address = handle:streamInfo():downstreamRemoteAddress()
+  local v4 = string.match(address, "(%d+%.%d+%.%d+%.%d+)")
+  if v4 then return v4 end
+  local v6 = string.match(address, "^%[(.*)%]")
+  return v6 and network(v6)
+end
+
+-- What stands twice has no one value: the caller shares the bucket of those without.
+local function header(handle, name)
+  local headers = handle:headers()
+  if headers:getNumValues(name) == 1 then return headers:get(name) end
+end
+
+local function decode(text)
+  text = string.gsub(text, "+", " ")
+  return (string.gsub(text, "%%(%x%x)", function(digits) return string.char(tonumber(digits, 16)) end))
+end
+
+local function query(handle, name)
+  local text = string.match(handle:headers():get(":path") or "", "%?(.*)$")
+  local found
+  for pair in string.gmatch(text or "", "[^&]+") do
+    local key, value = string.match(pair, "^([^=]*)=?(.*)$")
+    if decode(key) == name then
+      if found then return nil end
+      found = decode(value)
+    end
+  end
+  return found
+end
+
+-- A claim of the one token that was verified; "a.b" also finds b inside a.
+local function claim(handle, name)
+  local tokens = handle:streamInfo():dynamicMetadata():get("envoy.filters.http.jwt_authn")
+  for _, payload in pairs(tokens or {}) do
+    local value = payload
+    if type(payload) == "table" and payload[name] ~= nil then
+      value = payload[name]
+    else
+      for segment in string.gmatch(name, "[^.]+") do
+        value = type(value) == "table" and value[segment] or nil
+      end
+    end
+    if type(value) == "string" or type(value) == "number" or type(value) == "boolean" then return tostring(value) end
+  end
+end
+
+local readers = {
+  ClientIP = clientIP,
+  Consumer = function(handle) return header(handle, "x-gatewarden-consumer") end,
+  Header = header,
+  Claim = claim,
+  Query = query,
+  Path = function(handle) return string.match(handle:headers():get(":path") or "", "^[^?]*") end,
+  Method = function(handle) return handle:headers():get(":method") end,
+}
+
+-- Printable, bounded, and no two lists of parts alike.
+local function escape(part)
+  if #part > MAX_PART then
+    local digest = 5381
+    for at = 1, #part do digest = (digest * 33 + string.byte(part, at)) % 4294967296 end
+    part = string.sub(part, 1, MAX_PART) .. "#" .. #part .. "#" .. digest
+  end
+  part = string.gsub(part, "[^%w%-_.~/@=:]", function(c) return string.format("%%%02x", string.byte(c)) end)
+  return #part .. ":" .. part
+end
+
+local function keyOf(handle, limit)
+  local parts = {}
+  for at, by in ipairs(limit.by) do
+    local part = readers[by.type](handle, by.name)
+    if part == nil or part == "" then return nil end
+    parts[at] = escape(part)
+  end
+  return "=" .. table.concat(parts, "")
+end
+
+function envoy_on_request(handle)
+  local context = handle:filterContext()
+  if context == nil then return end
+  local metadata = handle:streamInfo():dynamicMetadata()
+  for id, limit in pairs(context:get("limits") or {}) do
+    local key = keyOf(handle, limit)
+    if key then
+      if not admit(id, key, limit, handle:timestamp()) then
+        key = "overflow"
+        metadata:set("gatewarden.limits", "overflow", id)
+      end
+      metadata:set("gatewarden.keys", id, key)
+    end
+  end
+  local names = context:get("headers")
+  if names then
+    local found = {}
+    for name, how in pairs(names) do
+      local value = handle:headers():get(name)
+      if value then found[name] = how == "plain" and value or "[masked]" end
+    end
+    metadata:set("gatewarden.log", "headers", found)
+  end
+end
+`.trimStart();

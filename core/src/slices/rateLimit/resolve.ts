@@ -1,0 +1,81 @@
+/** From the section as written to {@link Model}: defaults, consumers, and what this version cannot do yet. */
+import type { KeyPart } from "../../envoy/collect.ts";
+import type { Problem } from "../../problems.ts";
+import { durationMs } from "../../schema/duration.ts";
+import type { At, Lookup, Resolution } from "../../slice.ts";
+import { isIdentity, type Keys, type Limit, type Match, type Model } from "./model.ts";
+import { DEFAULTS, type LimitSpec, type Spec } from "./schema.ts";
+
+export function validate(spec: Spec, at: At): readonly Problem[] {
+  return spec.limits.flatMap((limit, index) =>
+    limit.scope === "Global"
+      ? [
+          {
+            reason: "Invalid" as const,
+            path: `${at.path}.limits[${String(index)}].scope`,
+            message: "scope Global needs a store that all proxies share, which this version does not have",
+            fix: "write PerProxy, or PerGateway to divide the limit among the proxies of the Gateway",
+          },
+        ]
+      : [],
+  );
+}
+
+export function resolve(spec: Spec, at: At, lookup: Lookup): Resolution<Model> {
+  const [problem, ...others] = validate(spec, at);
+  if (problem !== undefined) return { ok: false, problems: [problem, ...others] };
+  return {
+    ok: true,
+    model: {
+      limits: spec.limits.map((limit) => resolveLimit(limit, at, lookup)),
+      headers: spec.headers ?? DEFAULTS.headers,
+    },
+  };
+}
+
+function resolveLimit(spec: LimitSpec, { source }: At, lookup: Lookup): Limit {
+  const { name, requests } = spec;
+  const by: readonly KeyPart[] = spec.by ?? [];
+  const burst = spec.burst ?? requests;
+  const perMs = durationMs(spec.per);
+  const idleMs = Math.ceil((perMs * burst) / requests);
+  const match = spec.match === undefined ? undefined : resolveMatch(spec.match, source.namespace, lookup);
+  return {
+    id: `${source.namespace}/${source.name}#${name}`,
+    name,
+    source,
+    requests,
+    perMs,
+    burst,
+    shared: spec.scope === "PerGateway",
+    identified: by.some(isIdentity) || match?.consumers !== undefined,
+    keys: keysOf(by, spec.maxKeys ?? DEFAULTS.maxKeys, idleMs, source.namespace, lookup),
+    match,
+  };
+}
+
+function keysOf(by: readonly KeyPart[], maxKeys: number, idleMs: number, namespace: string, lookup: Lookup): Keys {
+  const [first, second] = by;
+  if (first === undefined) return { type: "Together" };
+  const onlyConsumer = first.type === "Consumer" && second === undefined;
+  if (onlyConsumer && lookup.consumers(namespace, undefined).length <= maxKeys) return { type: "Consumer", maxKeys };
+  return { type: "Collected", by, maxKeys, idleMs };
+}
+
+function resolveMatch(spec: NonNullable<LimitSpec["match"]>, namespace: string, lookup: Lookup): Match {
+  const { methods = [], paths = [], headers = {}, consumerSelector } = spec;
+  const consumers =
+    consumerSelector === undefined
+      ? undefined
+      : lookup
+          .consumers(namespace, consumerSelector)
+          .filter(({ suspended }) => !suspended)
+          .map((consumer) => `${consumer.namespace}/${consumer.name}`);
+  return { methods, paths, headers, consumers };
+}
+
+/** Limits of both, by name; the nearer policy's replaces the farther one's of the same name, and its `headers` counts. */
+export function merge(far: Model, near: Model): Model {
+  const names = new Set(near.limits.map(({ name }) => name));
+  return { limits: [...far.limits.filter(({ name }) => !names.has(name)), ...near.limits], headers: near.headers };
+}

@@ -1,0 +1,215 @@
+/**
+ * Limits as Envoy's local rate limits. Buckets stand where a count must be one: those of a Gateway's or listener's policy in the Gateway's
+ * ECDS filter, those of nearer policies in the virtual host, so that the branches and matches of a route count together and an edit of
+ * another host refills nothing (envoy.md N). A route only says which limits count (`RouteAction.rate_limits`).
+ */
+import { ABSENT_KEY, type CollectedLimit, collectLimits, KEYS_NAMESPACE, OVERFLOW_KEY } from "../../envoy/collect.ts";
+import { anyValue, oneOf, pathRegex, safeRegex } from "../../envoy/pattern.ts";
+import { LOCAL_RATE_LIMIT } from "../../envoy/type-url.ts";
+import type { RouteContext, RoutePiece, SharedEntry, SlotName, Source } from "../../slice.ts";
+import type { JsonObject, JsonValue } from "../../world.ts";
+import type { Limit, Match, Model } from "./model.ts";
+
+/** Slots by stage: `RouteAction.rate_limits[].stage` speaks to the filter of that stage. */
+const SLOTS = [
+  "rl-pre-gateway",
+  "rl-pre-gateway-shared",
+  "rl-pre-host",
+  "rl-pre-host-shared",
+  "rl-post-gateway",
+  "rl-post-gateway-shared",
+  "rl-post-host",
+  "rl-post-host-shared",
+] as const satisfies readonly SlotName[];
+type LimitSlot = (typeof SLOTS)[number];
+
+const CONSUMER_HEADER = "x-gatewarden-consumer";
+const MAX_UINT32 = 4_294_967_295;
+/** Envoy wants every interval to be a multiple of the default bucket's, which must not be shorter. */
+const INTERVAL_MS = 50;
+/**
+ * How many buckets Envoy keeps for each `maxKeys`. Every worker thread admits up to maxKeys callers per generation of the script's book, and two
+ * generations can fall into the time in which a bucket fills: with up to 8 workers none is dropped before it is full again.
+ */
+const KEPT_PER_KEY = 16;
+
+export function route(model: Model, context: RouteContext): RoutePiece {
+  const placed = model.limits.map((limit) => ({ limit, slot: slotOf(limit) }));
+  const entries = placed.map(({ limit, slot }) => ({
+    slot,
+    key: `${slot}|${limit.id}`,
+    value: sharedLimit(limit, slot, context.audit),
+  }));
+  return {
+    rateLimits: placed.map(({ limit, slot }) => ({
+      stage: SLOTS.indexOf(slot),
+      actions: actionsOf(limit),
+      x_ratelimit_option: model.headers && !context.audit ? "DRAFT_VERSION_03" : "OFF",
+    })),
+    host: entries.filter(({ slot }) => !ofGateway(slot)).map(({ key, value }) => ({ key, value })),
+    gateway: entries.filter(({ slot }) => ofGateway(slot)),
+    slots: { ...collecting("collect", placed, "rl-pre"), ...collecting("collect-post", placed, "rl-post") },
+    ...(context.audit ? {} : { metadata: policiesOf(placed) }),
+  };
+}
+
+/** The virtual host's buckets by slot. */
+export function host(entries: ReadonlyMap<string, JsonObject>): Partial<Readonly<Record<SlotName, JsonObject>>> {
+  const bySlot = new Map<LimitSlot, Map<string, JsonObject>>();
+  for (const [key, value] of entries) {
+    const slot = SLOTS.find((known) => known === value["slot"]);
+    if (slot === undefined) continue;
+    const limits = bySlot.get(slot) ?? new Map<string, JsonObject>();
+    bySlot.set(slot, limits.set(key, value));
+  }
+  return Object.fromEntries([...bySlot].map(([slot, limits]) => [slot, filterOf(slot, limits)]));
+}
+
+/** The Gateway's buckets: the whole filter of one slot. */
+export function extension(slot: SlotName, entries: ReadonlyMap<string, JsonObject>): JsonObject {
+  return filterOf(slot, entries);
+}
+
+function filterOf(slot: SlotName, entries: ReadonlyMap<string, JsonObject>): JsonObject {
+  const stage = SLOTS.findIndex((known) => known === slot);
+  const base = { "@type": LOCAL_RATE_LIMIT, stat_prefix: slot, stage };
+  if (entries.size === 0) return base;
+  const limits = [...entries].sort(([a], [b]) => (a < b ? -1 : 1)).map(([, value]) => value as unknown as SharedLimit);
+  const always = { default_value: { numerator: 100, denominator: "HUNDRED" } };
+  const policies = ofGateway(slot) ? "rateLimitGateway" : "rateLimitHost";
+  return {
+    ...base,
+    filter_enabled: always,
+    filter_enforced: always,
+    // Only for requests that no limit counts; so large that it never refuses.
+    token_bucket: { max_tokens: MAX_UINT32, tokens_per_fill: MAX_UINT32, fill_interval: seconds(INTERVAL_MS) },
+    always_consume_default_token_bucket: false,
+    enable_retry_after_header: true,
+    rate_limited_as_resource_exhausted: true,
+    response_headers_to_add: [
+      {
+        header: { key: "x-gatewarden-policy", value: `%METADATA(ROUTE:gatewarden:${policies})%` },
+        append_action: "OVERWRITE_IF_EXISTS_OR_ADD",
+      },
+    ],
+    descriptors: limits.flatMap(({ descriptors }) => descriptors),
+    max_dynamic_descriptors: Math.max(1, ...limits.map(({ maxKeys }) => maxKeys * KEPT_PER_KEY)),
+    ...(slot.endsWith("-shared") ? { local_cluster_rate_limit: {} } : {}),
+  };
+}
+
+/** What a limit is wherever it counts: {@link SharedEntry} values. */
+interface SharedLimit {
+  readonly slot: string;
+  readonly maxKeys: number;
+  readonly descriptors: readonly JsonObject[];
+}
+
+function sharedLimit(limit: Limit, slot: LimitSlot, audit: boolean): SharedEntry["value"] {
+  const bucket: JsonObject = { token_bucket: bucketOf(limit), ...(audit ? { shadow_mode: true } : {}) };
+  const fixed: readonly JsonObject[] = [
+    { key: "limit", value: limit.id },
+    ...(limit.match === undefined ? [] : [{ key: "match", value: "yes" }]),
+  ];
+  const descriptor = (...further: readonly JsonObject[]): JsonObject => ({
+    entries: [...fixed, ...further],
+    ...bucket,
+  });
+  const { keys } = limit;
+  if (keys.type === "Together") return { slot, maxKeys: 0, descriptors: [descriptor()] };
+  if (keys.type === "Consumer") {
+    // Without a consumer the action leaves its entry out.
+    return { slot, maxKeys: keys.maxKeys, descriptors: [descriptor({ key: "key" }), descriptor()] };
+  }
+  const shared = [OVERFLOW_KEY, ABSENT_KEY].map((value) => descriptor({ key: "key", value }));
+  return { slot, maxKeys: keys.maxKeys, descriptors: [...shared, descriptor({ key: "key" })] };
+}
+
+/** Envoy fills continuously, so that an interval and its tokens can be multiplied to meet {@link INTERVAL_MS}. */
+function bucketOf({ requests, perMs, burst }: Limit): JsonObject {
+  const times = perMs % INTERVAL_MS === 0 ? 1 : Math.min(INTERVAL_MS, Math.floor(MAX_UINT32 / requests));
+  const intervalMs = Math.max(1, Math.round((perMs * times) / INTERVAL_MS)) * INTERVAL_MS;
+  return { max_tokens: burst, tokens_per_fill: requests * times, fill_interval: seconds(intervalMs) };
+}
+
+function actionsOf({ id, match, keys }: Limit): readonly JsonObject[] {
+  const limit = { generic_key: { descriptor_key: "limit", descriptor_value: id } };
+  const matched = match === undefined ? [] : [matchAction(match)];
+  return [limit, ...matched, ...keyActions(id, keys)];
+}
+
+function keyActions(id: string, keys: Limit["keys"]): readonly JsonObject[] {
+  switch (keys.type) {
+    case "Together":
+      return [];
+    case "Consumer":
+      return [{ request_headers: { header_name: CONSUMER_HEADER, descriptor_key: "key", skip_if_absent: true } }];
+    case "Collected": {
+      const metadataKey = { key: KEYS_NAMESPACE, path: [{ key: id }] };
+      return [
+        {
+          metadata: { descriptor_key: "key", metadata_key: metadataKey, source: "DYNAMIC", default_value: ABSENT_KEY },
+        },
+      ];
+    }
+  }
+}
+
+/** A request that does not match has no descriptor for this limit at all. */
+function matchAction({ methods, paths, headers, consumers }: Match): JsonObject {
+  const matchers: readonly JsonObject[] = [
+    ...(methods.length === 0 ? [] : [{ name: ":method", string_match: oneOf(methods) }]),
+    ...(paths.length === 0 ? [] : [{ name: ":path", string_match: safeRegex(pathRegex(paths)) }]),
+    ...Object.entries(headers).map(([name, value]) => ({ name, string_match: anyValue(value) })),
+    ...(consumers === undefined ? [] : [{ name: CONSUMER_HEADER, string_match: oneOf(consumers) }]),
+  ];
+  return {
+    header_value_match: { descriptor_key: "match", descriptor_value: "yes", expect_match: true, headers: matchers },
+  };
+}
+
+interface Placed {
+  readonly limit: Limit;
+  readonly slot: LimitSlot;
+}
+
+function collecting(slot: "collect" | "collect-post", placed: readonly Placed[], prefix: string): RoutePiece["slots"] {
+  const limits = new Map<string, CollectedLimit>();
+  for (const { limit, slot: place } of placed) {
+    if (place.startsWith(prefix) && limit.keys.type === "Collected") limits.set(limit.id, limit.keys);
+  }
+  return limits.size === 0 ? {} : { [slot]: collectLimits(limits) };
+}
+
+/** Whom a 429 names: the policies whose limits stand in the filter that refused, and for logs all of the route. */
+function policiesOf(placed: readonly Placed[]): Readonly<Record<string, JsonValue>> {
+  const texts = (which: readonly Placed[]): string =>
+    [...new Set(which.map(({ limit }) => limit.source.text))].join(", ");
+  const gateway = texts(placed.filter(({ slot }) => ofGateway(slot)));
+  const nearer = texts(placed.filter(({ slot }) => !ofGateway(slot)));
+  return {
+    rateLimit: texts(placed),
+    ...(gateway === "" ? {} : { rateLimitGateway: gateway }),
+    ...(nearer === "" ? {} : { rateLimitHost: nearer }),
+  };
+}
+
+function slotOf({ identified, shared, source }: Limit): LimitSlot {
+  const when = identified ? 4 : 0;
+  const place = fromGateway(source) ? 0 : 2;
+  const slot = SLOTS[when + place + (shared ? 1 : 0)];
+  if (slot === undefined) throw new RangeError("a limit without a slot");
+  return slot;
+}
+
+function fromGateway({ level }: Source): boolean {
+  return level === "Gateway" || level === "Listener";
+}
+
+function ofGateway(slot: SlotName): boolean {
+  return slot.includes("-gateway");
+}
+
+function seconds(ms: number): string {
+  return `${String(ms / 1_000)}s`;
+}
