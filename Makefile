@@ -42,7 +42,8 @@ check: $(INSTALLED) ## What needs no cluster and no Envoy: types, lint, unit tes
 
 ##@ Tests
 .PHONY: test unit wire envoy api e2e
-test: setup ## Everything: types, lint and every layer of tests; ends with `N passed, N failed`
+test e2e demo bench: export GATEWARDEN_RUN := dist
+test: setup build ## Everything: types, lint and every layer of tests; ends with `N passed, N failed`
 	$(TESTS)
 
 unit: $(INSTALLED) ## Unit, contract, golden and property tests
@@ -57,15 +58,15 @@ envoy: setup ## Against a real Envoy
 api: setup ## Against a real API server
 	$(TESTS) api
 
-e2e: setup ## Manifest to request: API server, cert-manager, operator, Envoy
+e2e: setup build ## Manifest to request: API server, cert-manager, operator, Envoy
 	$(TESTS) e2e
 
 ##@ See it run
 .PHONY: demo bench
-demo: setup ## Apply examples/, send requests, print what came back; KEEP=1 stays up
+demo: setup build ## Apply examples/, send requests, print what came back; KEEP=1 stays up
 	$(RUN) e2e/demo/main.ts
 
-bench: setup ## Measure; prints a table beside the targets of docs/performance.md
+bench: setup build ## Measure; prints a table beside the targets of docs/performance.md
 	$(RUN) e2e/run-in-netns.ts -- $(RUN) bench/src/main.ts
 
 ##@ Generated files

@@ -1,9 +1,13 @@
-/** The command `gatewarden` of this checkout, run from its sources as a user's installation would run it from dist/. */
+/**
+ * The command `gatewarden` of this checkout: from its sources, so that a test sees the edit that was just made, or from what
+ * `npm run build` made, as users run it (GATEWARDEN_RUN=dist, which the Makefile sets).
+ */
 import { join } from "node:path";
 import { type CommandResult, type ManagedProcess, runCommand, startProcess } from "../cluster/child-process.ts";
 import { REPOSITORY } from "./installation.ts";
 
-const FLAGS = ["--conditions=source", "--disable-warning=ExperimentalWarning"];
+const FROM_SOURCE = ["--conditions=source", "--disable-warning=ExperimentalWarning"];
+const FLAGS = process.env["GATEWARDEN_RUN"] === "dist" ? [] : FROM_SOURCE;
 const BIN = join(REPOSITORY, "cli", "bin", "gatewarden.js");
 
 /** Runs a command to its end; rejects with its standard error when the exit status is not 0. */
