@@ -67,7 +67,7 @@ function targetRefs() {
     cel:
       "self.all(a, self.exists_one(b, a.kind == b.kind && (has(a.name) ? a.name : '') == (has(b.name) ? b.name : '') && " +
       "(has(a.sectionName) ? a.sectionName : '') == (has(b.sectionName) ? b.sectionName : '')))",
-    message: "name a target twice",
+    message: "names a target twice",
     fix: "keep one of them",
     check: (targets) =>
       new Set(targets.map(({ kind, name = "", sectionName = "" }) => `${kind}/${name}/${sectionName}`)).size ===

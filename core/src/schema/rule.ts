@@ -8,6 +8,8 @@ import type { CelRule } from "../slice.ts";
 /** Metadata key of a default that lives in code and must never be stored by the API server (api.md: no default appears in a spec). */
 export const DEFAULT = "x-gatewarden-default";
 export const VALIDATIONS = "x-kubernetes-validations";
+/** Metadata key of rules that only we check. */
+export const OWN_RULES = "x-gatewarden-rules";
 
 export interface Rule<T> {
   /** The server's half; absent where CEL cannot see it (unknown keys, other schemas' defaults) or a list type already checks it. */
@@ -24,9 +26,9 @@ export function rule<S extends z.ZodType>(schema: S, { cel, message, fix, check 
     params: { fix },
     when: (payload) => payload.issues.length === 0,
   });
-  if (cel === undefined) return checked;
-  const before = (checked.meta()?.[VALIDATIONS] ?? []) as readonly CelValidation[];
-  return checked.meta({ [VALIDATIONS]: [...before, { rule: cel, message: `${message}: ${fix}` }] });
+  const key = cel === undefined ? OWN_RULES : VALIDATIONS;
+  const said = { ...(cel === undefined ? {} : { rule: cel }), message: `${message}: ${fix}` };
+  return checked.meta({ [key]: [...((checked.meta()?.[key] ?? []) as readonly object[]), said] });
 }
 
 export interface CelValidation {

@@ -1,0 +1,66 @@
+/** The kinds that we define: names, columns and schemas. */
+import type { z } from "zod";
+import { specSchema as consumerSpec } from "@gatewarden/core/kinds/api-consumer.ts";
+import { specSchema as policySpec } from "@gatewarden/core/kinds/api-policy.ts";
+import { consumerStatus, policyStatus } from "./status.ts";
+
+export const GROUP = "gatewarden.io";
+export const VERSION = "v1alpha1";
+
+export interface Column {
+  readonly name: string;
+  readonly type: "string" | "boolean" | "date";
+  readonly jsonPath: string;
+  readonly description?: string;
+}
+
+export interface DefinedKind {
+  readonly kind: string;
+  readonly plural: string;
+  readonly shortName: string;
+  readonly description: string;
+  readonly labels: Readonly<Record<string, string>>;
+  readonly spec: z.ZodObject;
+  readonly status: z.ZodObject;
+  readonly columns: readonly Column[];
+}
+
+const ready = (field: "status" | "reason"): string => `.status.conditions[?(@.type=="Ready")].${field}`;
+const STATE: readonly Column[] = [
+  { name: "Ready", type: "string", jsonPath: ready("status"), description: "Whether every proxy enforces it" },
+  { name: "Reason", type: "string", jsonPath: ready("reason"), description: "Why not" },
+  { name: "Age", type: "date", jsonPath: ".metadata.creationTimestamp" },
+];
+
+export const KINDS: readonly DefinedKind[] = [
+  {
+    kind: "ApiPolicy",
+    plural: "apipolicies",
+    shortName: "apol",
+    description:
+      "What must hold for calls to its targets. A section that is left out is inherited from farther policies.",
+    labels: { "gateway.networking.k8s.io/policy": "Inherited" },
+    spec: policySpec,
+    status: policyStatus,
+    columns: [
+      { name: "Target", type: "string", jsonPath: ".status.target" },
+      { name: "Mode", type: "string", jsonPath: ".spec.mode" },
+      { name: "Precedence", type: "string", jsonPath: ".spec.precedence" },
+      ...STATE,
+    ],
+  },
+  {
+    kind: "ApiConsumer",
+    plural: "apiconsumers",
+    shortName: "apc",
+    description: "An application, job or person that calls, with its credentials.",
+    labels: {},
+    spec: consumerSpec,
+    status: consumerStatus,
+    columns: [
+      { name: "Type", type: "string", jsonPath: ".spec.type" },
+      { name: "Suspended", type: "boolean", jsonPath: ".spec.suspended" },
+      ...STATE,
+    ],
+  },
+];
