@@ -1,5 +1,5 @@
 /** The operator's parts put together, and the order in which they come up and go down. What each does is in its own file. */
-import type { Change, Engine, EngineOptions, Kind, Output } from "@gatewarden/core/world.ts";
+import type { Change, Engine, EngineOptions, Kind, Output, ResourceChange } from "@gatewarden/core/world.ts";
 import { createXdsServer, type XdsServer } from "@gatewarden/xds/server/server.ts";
 import type { Address } from "./address.ts";
 import { createCertificateWriter } from "./certificates.ts";
@@ -21,6 +21,7 @@ import { errorText, type Log } from "./log.ts";
 import { createLoop } from "./loop.ts";
 import type { Registry } from "./metrics.ts";
 import { startServingCertificate } from "./serving-certificate.ts";
+import { createPeers } from "./peers.ts";
 import { createOwners } from "./status/owners.ts";
 import { createRedactor } from "./status/redact.ts";
 import { createStatusWriter, isStatusKind } from "./status/writer.ts";
@@ -86,7 +87,10 @@ export async function startOperator(parts: OperatorParts): Promise<Operator> {
     clock,
     log,
     metrics: xdsMetrics(metrics),
-    onChange: (gateway, keys) => statuses.acknowledged(gateway, keys),
+    onChange(gateway, keys) {
+      if (keys === "all") publish(peers.recount(gateway));
+      statuses.acknowledged(gateway, keys);
+    },
     onRefusedProxy(proxy) {
       const { gateway, node, version, reason, message } = proxy;
       log.warn("a proxy was turned away", { gateway, node, version, reason, error: message });
@@ -155,17 +159,23 @@ export async function startOperator(parts: OperatorParts): Promise<Operator> {
     requirePolicy: config.requirePolicy,
     logDirectory: config.logDirectory,
   });
+  const peers = createPeers((gateway) => {
+    const { complete, joining } = xds.proxies(gateway);
+    return complete + joining;
+  });
+  const publish = (resources: readonly ResourceChange[], published = (): void => undefined): void => {
+    xds.apply(resources).then(published, (error: unknown) => {
+      log.error("resources could not be published", { error: errorText(error) });
+    });
+  };
   const carryOut = (output: Output): void => {
     referenced.update(output.watch.add, output.watch.remove);
     jwks.update(output.jwks.add, output.jwks.remove);
     certificates.update(output.certificates);
     // What the book says of a resource is about its new content only from then on.
-    const published = (): void => {
+    publish([...output.resources, ...peers.update(output)], () => {
       owners.update(output.resources);
       statuses.update(output.statuses);
-    };
-    xds.apply(output.resources).then(published, (error: unknown) => {
-      log.error("resources could not be published", { error: errorText(error) });
     });
   };
   const loop = createLoop({ engine, clock, log, metrics, carryOut });

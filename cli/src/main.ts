@@ -1,0 +1,34 @@
+/** `gatewarden COMMAND …`: finds the command; each loads its own parts only. */
+
+const USAGE = `gatewarden COMMAND [flags]
+
+  operator    watches a cluster and configures its proxies
+  bootstrap   prints the bootstrap of a proxy
+  translate   offline: what each proxy would get, and each object's status
+  run         offline: serves manifests from a folder to an Envoy that it starts
+
+gatewarden COMMAND --help says more. Exit status: 0 fine, 1 finding or failure, 2 wrong usage or unreadable input, 3 cluster not reachable.
+`;
+
+/** Answers the exit status. */
+export async function main(args: readonly string[]): Promise<number> {
+  const [command, ...rest] = args;
+  switch (command) {
+    case "operator":
+      return (await import("./commands/operator.ts")).operator(rest);
+    case "bootstrap":
+      return (await import("./commands/bootstrap.ts")).bootstrap(rest);
+    case "translate":
+      return (await import("./commands/translate.ts")).translate(rest);
+    case "run":
+      return (await import("./commands/run.ts")).run(rest);
+    case "help":
+    case "--help":
+    case "-h":
+      process.stdout.write(USAGE);
+      return 0;
+    default:
+      process.stderr.write(command === undefined ? USAGE : `gatewarden: no command ${command}\n\n${USAGE}`);
+      return 2;
+  }
+}

@@ -1,0 +1,154 @@
+/** Objects from YAML and JSON files, completed as the API server would: namespace, uid, generation, and `data` of Secrets. */
+import { createHash } from "node:crypto";
+import { readdir, readFile, stat } from "node:fs/promises";
+import path from "node:path";
+import type { Kind, KubeObject, ObjectKey } from "@gatewarden/core/world.ts";
+import { apiVersion, CLUSTER_WIDE_KINDS, keyText, REFERENCED_KINDS, type KindInfo } from "@gatewarden/operator/kube/kinds.ts";
+import { parseAllDocuments } from "yaml";
+
+export interface Manifest {
+  readonly key: ObjectKey;
+  readonly object: KubeObject;
+}
+
+export interface Manifests {
+  readonly objects: ReadonlyMap<string, Manifest>;
+  /** Objects of kinds that gatewarden does not read, and what was assumed; one sentence each. */
+  readonly notes: readonly string[];
+}
+
+export type ManifestsResult =
+  | { readonly ok: true; readonly value: Manifests }
+  | { readonly ok: false; readonly message: string };
+
+const EXTENSIONS = new Set([".yaml", ".yml", ".json"]);
+const LARGEST_FILE_BYTES = 32 * 1024 * 1024;
+const DEFAULT_NAMESPACE = "default";
+const KINDS: readonly KindInfo[] = [...CLUSTER_WIDE_KINDS, REFERENCED_KINDS.Secret, REFERENCED_KINDS.ConfigMap];
+
+interface RawObject {
+  readonly apiVersion?: unknown;
+  readonly kind?: unknown;
+  readonly items?: unknown;
+  readonly metadata?: { readonly name?: unknown; readonly namespace?: unknown };
+}
+
+/** Reads files and (recursively) folders. The first unreadable file ends it: half of a world would be another world. */
+export async function readManifests(paths: readonly string[]): Promise<ManifestsResult> {
+  const objects = new Map<string, Manifest>();
+  const notes: string[] = [];
+  try {
+    for (const file of await filesOf(paths)) {
+      for (const raw of await documentsOf(file)) {
+        const problem = take(raw, objects, notes);
+        if (problem !== undefined) return { ok: false, message: `${file}: ${problem}` };
+      }
+    }
+  } catch (error) {
+    return { ok: false, message: error instanceof Error ? error.message : String(error) };
+  }
+  assume(objects, notes);
+  return { ok: true, value: { objects, notes } };
+}
+
+async function filesOf(paths: readonly string[]): Promise<readonly string[]> {
+  const found: string[] = [];
+  for (const given of paths) {
+    if (!(await stat(given)).isDirectory()) {
+      found.push(given);
+      continue;
+    }
+    const entries = await readdir(given, { recursive: true, withFileTypes: true });
+    for (const entry of entries)
+      if (entry.isFile() && EXTENSIONS.has(path.extname(entry.name))) found.push(path.join(entry.parentPath, entry.name));
+  }
+  return found.sort();
+}
+
+async function documentsOf(file: string): Promise<readonly unknown[]> {
+  const { size } = await stat(file);
+  if (size > LARGEST_FILE_BYTES) throw new Error(`${file}: larger than 32 MiB`);
+  const documents = parseAllDocuments(await readFile(file, "utf8"), { maxAliasCount: 100 } as object);
+  const parsed: unknown[] = [];
+  for (const document of Array.isArray(documents) ? documents : []) {
+    const [error] = document.errors;
+    if (error !== undefined) throw new Error(`${file}: ${error.message}`);
+    parsed.push(document.toJS({ maxAliasCount: 100 }));
+  }
+  return parsed;
+}
+
+/** Takes one document in; answers what is wrong with it. */
+function take(value: unknown, objects: Map<string, Manifest>, notes: string[]): string | undefined {
+  if (value === null || value === undefined) return undefined;
+  if (typeof value !== "object" || Array.isArray(value)) return "a document is not an object";
+  const raw = value as RawObject;
+  if (raw.kind === "List" && Array.isArray(raw.items)) {
+    for (const item of raw.items) {
+      const problem = take(item, objects, notes);
+      if (problem !== undefined) return problem;
+    }
+    return undefined;
+  }
+  const { name, namespace } = raw.metadata ?? {};
+  if (typeof raw.kind !== "string" || typeof raw.apiVersion !== "string") return "an object has no apiVersion or kind";
+  if (typeof name !== "string" || name === "") return `a ${raw.kind} has no metadata.name`;
+  if (namespace !== undefined && typeof namespace !== "string") return `${raw.kind} ${name}: metadata.namespace is not a text`;
+  const group = raw.apiVersion.includes("/") ? raw.apiVersion.slice(0, raw.apiVersion.indexOf("/")) : "";
+  const kind = KINDS.find((info) => info.kind === raw.kind && info.group === group);
+  if (kind === undefined) {
+    notes.push(`${raw.kind} ${name} (${raw.apiVersion}) is not read`);
+    return undefined;
+  }
+  const manifest = complete(kind, raw as KubeObject, name, namespace);
+  const id = keyText(manifest.key);
+  if (objects.has(id)) return `${id} stands twice`;
+  objects.set(id, manifest);
+  return undefined;
+}
+
+function complete(kind: KindInfo, raw: KubeObject, name: string, namespace: string | undefined): Manifest {
+  const key: ObjectKey = { kind: kind.kind, namespace: kind.namespaced ? (namespace ?? DEFAULT_NAMESPACE) : "", name };
+  const { stringData, ...rest } = raw as KubeObject & { readonly stringData?: Readonly<Record<string, string>> };
+  const labels = kind.kind === "Namespace" ? { "kubernetes.io/metadata.name": name, ...raw.metadata.labels } : undefined;
+  const object: KubeObject = {
+    ...rest,
+    apiVersion: apiVersion(kind),
+    metadata: {
+      ...raw.metadata,
+      name,
+      ...(kind.namespaced ? { namespace: key.namespace } : {}),
+      ...(labels === undefined ? {} : { labels }),
+      uid: digest(keyText(key)),
+      generation: raw.metadata.generation ?? 1,
+      resourceVersion: digest(JSON.stringify(raw)),
+    },
+    ...(stringData === undefined ? {} : { data: { ...(raw["data"] as object | undefined), ...encoded(stringData) } }),
+  };
+  return { key, object };
+}
+
+function encoded(texts: Readonly<Record<string, string>>): Readonly<Record<string, string>> {
+  return Object.fromEntries(Object.entries(texts).map(([key, text]) => [key, Buffer.from(String(text)).toString("base64")]));
+}
+
+function digest(text: string): string {
+  return createHash("sha256").update(text).digest("hex").slice(0, 32);
+}
+
+/** What a cluster has without anybody writing it: namespaces, and here also the class of Gateways that name one which is not given. */
+function assume(objects: Map<string, Manifest>, notes: string[]): void {
+  const add = (kind: Kind, raw: KubeObject): void => {
+    const info = KINDS.find((entry) => entry.kind === kind);
+    if (info === undefined) return;
+    const manifest = complete(info, { kind, ...raw }, raw.metadata.name, undefined);
+    if (!objects.has(keyText(manifest.key))) objects.set(keyText(manifest.key), manifest);
+  };
+  for (const { key, object } of [...objects.values()]) {
+    if (key.namespace !== "") add("Namespace", { metadata: { name: key.namespace } });
+    const className = key.kind === "Gateway" ? (object.spec as { gatewayClassName?: unknown } | undefined)?.gatewayClassName : undefined;
+    if (typeof className !== "string" || objects.has(`GatewayClass//${className}`)) continue;
+    notes.push(`GatewayClass ${className} is not given and taken for ours`);
+    add("GatewayClass", { metadata: { name: className }, spec: { controllerName: "gatewarden.io/gateway-controller" } });
+  }
+}
