@@ -1,0 +1,110 @@
+import { beforeEach, describe, expect, test } from "@jest/globals";
+import type { Change, Engine, Output } from "@gatewarden/core/world.ts";
+import { silentLog } from "../src/log.ts";
+import { createLoop, type Loop } from "../src/loop.ts";
+import { createRegistry } from "../src/metrics.ts";
+import { createManualClock, type ManualClock } from "./manual-clock.ts";
+
+const EMPTY: Output = {
+  resources: [],
+  statuses: [],
+  certificates: [],
+  watch: { add: [], remove: [] },
+  jwks: { add: [], remove: [] },
+  nextEvaluationMs: undefined,
+  recomputed: {},
+};
+
+const change = (name: string, version = "1"): Change => ({
+  key: { kind: "Service", namespace: "a", name },
+  object: { metadata: { name, resourceVersion: version } },
+});
+
+describe("the loop", () => {
+  let clock: ManualClock;
+  let seen: { readonly names: readonly string[]; readonly at: number }[];
+  let answer: (changes: readonly Change[]) => Output;
+  let loop: Loop;
+  let start: number;
+
+  beforeEach(() => {
+    clock = createManualClock();
+    start = clock.now();
+    seen = [];
+    answer = () => EMPTY;
+    const engine: Engine = {
+      apply(changes, nowMs) {
+        seen.push({ names: changes.map(({ key, object }) => `${key.name}@${object?.metadata.resourceVersion ?? "gone"}`), at: nowMs - start });
+        return answer(changes);
+      },
+    };
+    loop = createLoop({ engine, clock, log: silentLog, metrics: createRegistry(), carryOut: () => undefined });
+  });
+
+  test("only collects before it is started, and keeps the newest of an object", async () => {
+    loop.put(change("a"));
+    loop.put(change("b"));
+    loop.put(change("a", "2"));
+    await clock.advance(1_000);
+    expect(seen).toEqual([]);
+    loop.evaluateNow();
+    expect(seen.map(({ names }) => names)).toEqual([["b@1", "a@2"]]);
+  });
+
+  test("takes a change in at once when idle, and those of a burst together", async () => {
+    loop.start();
+    loop.put(change("a"));
+    await clock.advance(0);
+    expect(seen).toEqual([{ names: ["a@1"], at: 0 }]);
+    loop.put(change("b"));
+    await clock.advance(1);
+    loop.put(change("c"));
+    await clock.advance(10);
+    expect(seen[1]).toEqual({ names: ["b@1", "c@1"], at: 5 });
+  });
+
+  test("takes many changes in pieces and loses none", async () => {
+    loop.start();
+    for (let index = 0; index < 1_000; index += 1) loop.put(change(`s${index}`));
+    while (loop.waiting() > 0) await clock.advance(10);
+    expect(seen.length).toBeGreaterThan(1);
+    expect(Math.min(...seen.map(({ names }) => names.length))).toBeGreaterThan(0);
+    expect(new Set(seen.flatMap(({ names }) => names)).size).toBe(1_000);
+  });
+
+  test("evaluates again when something expires, not before", async () => {
+    answer = (changes) => ({ ...EMPTY, nextEvaluationMs: changes.length > 0 ? start + 60_000 : undefined });
+    loop.start();
+    loop.put(change("a"));
+    await clock.advance(59_999);
+    expect(seen).toHaveLength(1);
+    await clock.advance(10);
+    expect(seen[1]).toEqual({ names: [], at: 60_001 });
+    await clock.advance(600_000);
+    expect(seen).toHaveLength(2);
+  });
+
+  test("goes on after a fault of the engine", async () => {
+    answer = () => {
+      throw new Error("a bug");
+    };
+    loop.start();
+    loop.put(change("a"));
+    await clock.advance(10);
+    answer = () => EMPTY;
+    loop.put(change("b"));
+    await clock.advance(10);
+    expect(seen.map(({ names }) => names)).toEqual([["a@1"], ["b@1"]]);
+  });
+
+  test("does nothing after it was stopped", async () => {
+    answer = () => ({ ...EMPTY, nextEvaluationMs: start + 100 });
+    loop.start();
+    loop.put(change("a"));
+    await clock.advance(0);
+    loop.stop();
+    loop.put(change("b"));
+    await clock.advance(1_000);
+    expect(seen).toHaveLength(1);
+  });
+});
