@@ -1,0 +1,112 @@
+import { mkdirSync, mkdtempSync, renameSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterEach, beforeEach, describe, expect, it } from "@jest/globals";
+import { startProcess } from "../../e2e/cluster/child-process.ts";
+import { eventually } from "../../e2e/cluster/condition.ts";
+import { freePorts } from "../../e2e/cluster/port.ts";
+import { ensureEnvoy } from "../../e2e/envoy/binary.ts";
+import { type EnvoyProcess, startEnvoy, validate } from "../../e2e/envoy/process.ts";
+import { bootstrap, type BootstrapOptions } from "../src/bootstrap.ts";
+import { GATEWAY, SERVER_NAME, startServer, type TestServer } from "./test-server.ts";
+
+let folder: string;
+let test: TestServer | undefined;
+let envoy: EnvoyProcess | undefined;
+let stopProcess: (() => Promise<void>) | undefined;
+
+beforeEach(() => {
+  folder = mkdtempSync(join(tmpdir(), "gatewarden-bootstrap-"));
+});
+afterEach(async () => {
+  await stopProcess?.();
+  stopProcess = undefined;
+  await envoy?.stop();
+  await test?.stop();
+  envoy = undefined;
+  test = undefined;
+  rmSync(folder, { recursive: true, force: true });
+});
+
+/** A token as the kubelet projects it: the file is a link through a folder that is replaced as a whole. */
+function project(version: string, token: string): string {
+  const data = join(folder, `..${version}`);
+  mkdirSync(data);
+  writeFileSync(join(data, "token"), token, { mode: 0o600 });
+  symlinkSync(`..${version}`, join(folder, "..new"));
+  renameSync(join(folder, "..new"), join(folder, "..data"));
+  return join(folder, "token");
+}
+
+function optionsFor(server: TestServer): BootstrapOptions {
+  const caFile = join(folder, "ca.crt");
+  writeFileSync(caFile, server.authority.certificate);
+  const tokenFile = project("1", "good");
+  symlinkSync("..data/token", tokenFile);
+  return { gateway: GATEWAY, address: `127.0.0.1:${String(server.port)}`, tokenFile, caFile, serverName: SERVER_NAME };
+}
+
+describe("the bootstrap", () => {
+  it("brings an Envoy to the server, which knows it by its token", async () => {
+    test = await startServer();
+    envoy = await startEnvoy({ bootstrap: bootstrap(optionsFor(test)) });
+    const { server } = test;
+    await eventually("the proxy counts", () => server.proxies(GATEWAY).complete === 1);
+    expect(await envoy.admin.stat("control_plane.connected_state")).toBe(1);
+    expect(envoy.log()).not.toMatch(/deprecated|unknown field/i);
+  });
+
+  it("sends the token that is on disk when a stream starts", async () => {
+    const seen: string[] = [];
+    let life = 2_000;
+    test = await startServer({
+      authenticate: (token) => {
+        seen.push(token);
+        return Promise.resolve({ ok: true, gateways: GATEWAY, expiresAtMs: Date.now() + life });
+      },
+    });
+    envoy = await startEnvoy({ bootstrap: bootstrap(optionsFor(test)) });
+    expect(seen).toEqual(["good"]);
+    project("2", "better");
+    await eventually("a stream with the new token", () => seen.includes("better"));
+    life = 60_000;
+    rmSync(join(folder, "token"));
+    writeFileSync(join(folder, "half"), "best");
+    renameSync(join(folder, "half"), join(folder, "token"));
+    await eventually("a stream with the newest token", () => seen.at(-1) === "best");
+  });
+
+  it("does not trust a server whose certificate has another name", async () => {
+    test = await startServer();
+    const options = { ...optionsFor(test), serverName: "gatewarden.elsewhere.svc" };
+    envoy = await startEnvoy({ bootstrap: bootstrap(options), wait: "started" });
+    const { admin } = envoy;
+    await eventually(
+      "a failed handshake",
+      async () => (await admin.stat("cluster.gatewarden-xds.ssl.fail_verify_san")) > 0,
+    );
+    expect(await admin.ready()).toBe(false);
+    expect(test.counts["streams"]).toBeUndefined();
+  });
+
+  it("offers its administration interface to the machine only, and not all of it", async () => {
+    test = await startServer();
+    const [port = 0] = await freePorts(1);
+    const options = { ...optionsFor(test), admin: `127.0.0.1:${String(port)}` };
+    const { admin } = bootstrap(options);
+    expect(await validate({ admin })).toEqual({ ok: true, message: "" });
+    // The driver would put a socket of its own in place of `admin`.
+    const file = join(folder, "envoy.json");
+    writeFileSync(file, JSON.stringify(bootstrap(options)));
+    const command = await ensureEnvoy(() => undefined);
+    const args = ["--disable-hot-restart", "--concurrency", "1", "--config-path", file];
+    const process = await startProcess({ name: "envoy", command, args, logFile: join(folder, "envoy.log") });
+    stopProcess = () => process.stop(0);
+    const status = async (path: string): Promise<number> =>
+      (await fetch(`http://127.0.0.1:${String(port)}${path}`)).status;
+    await eventually("Envoy is ready", async () => (await status("/ready")) === 200);
+    expect(await status("/stats?filter=x")).toBe(200);
+    for (const path of ["/quitquitquit", "/", "/memory", "/logging", "/readyx"])
+      expect([path, await status(path)]).toEqual([path, 403]);
+  });
+});
