@@ -1,0 +1,97 @@
+/**
+ * After a credential was verified: credentials off the request, identity headers on. Internal headers (`x-gatewarden-…`) carry what a
+ * filter found out to the names that the policy chose, so no tenant's header is touched on another tenant's route.
+ */
+import { quote } from "../../envoy/pattern.ts";
+import { HTTP_FILTER } from "../../envoy/type-url.ts";
+import type { RoutePiece } from "../../slice.ts";
+import { CONSUMER_HEADER, USER_HEADER } from "../../translate/chain.ts";
+import type { JsonObject } from "../../world.ts";
+import { type Place, removalOf } from "./place.ts";
+
+const CLAIM_PREFIX = "x-gatewarden-claim-";
+/** Dynamic metadata of slot `consumer`: what no formatter can cut out of a header. */
+const METADATA = "gatewarden.authentication";
+
+/** Where jwt_authn puts the claim that becomes `header`. */
+export function claimHeader(header: string): string {
+  return `${CLAIM_PREFIX}${header.replace(/^x-/, "")}`;
+}
+
+export interface Verified {
+  /** Credentials that must not reach the upstream. */
+  readonly hidden: readonly Place[];
+  /** Identity headers made of claims. */
+  readonly claims?: readonly string[];
+  readonly consumer?: {
+    readonly by: "api_key" | "basic";
+    readonly namespace: string;
+    readonly header: string | undefined;
+    readonly qualified: boolean;
+  };
+}
+
+type IdentityPiece = Pick<RoutePiece, "identity" | "identityQuery" | "slots">;
+
+export function identityPiece({ hidden, claims = [], consumer }: Verified): IdentityPiece {
+  const removal = removalOf(hidden);
+  const nameOnly = consumer?.by === "api_key" && consumer.header !== undefined && !consumer.qualified;
+  const rules = [
+    ...(removal.cookies.length === 0 ? [] : [extraction("cookie", "cookie", cookiePattern(removal.cookies))]),
+    ...(nameOnly ? [extraction(CONSUMER_HEADER, "consumer", "^[^/]*/")] : []),
+  ];
+  const identity = [
+    ...removal.headers,
+    ...(removal.cookies.length === 0 ? [] : [{ remove: "cookie" }, set("cookie", extracted("cookie"))]),
+    ...(consumer === undefined ? [] : consumerHeaders(consumer)),
+    ...claims.map((header) => set(header, `%REQ(${claimHeader(header)})%`)),
+    ...(claims.length === 0 ? [] : [{ remove_on_match: { key_matcher: { prefix: CLAIM_PREFIX } } }]),
+  ];
+  return {
+    identity,
+    identityQuery: removal.query,
+    slots:
+      rules.length === 0
+        ? {}
+        : { consumer: { "@type": `${HTTP_FILTER}.header_to_metadata.v3.Config`, request_rules: rules } },
+  };
+}
+
+function consumerHeaders({
+  by,
+  namespace,
+  header,
+  qualified,
+}: NonNullable<Verified["consumer"]>): readonly JsonObject[] {
+  if (by === "api_key") {
+    if (header === undefined) return [];
+    return [set(header, qualified ? `%REQ(${CONSUMER_HEADER})%` : extracted("consumer"))];
+  }
+  const user = `%REQ(${USER_HEADER})%`;
+  return [
+    set(CONSUMER_HEADER, `${namespace}/${user}`),
+    ...(header === undefined ? [] : [set(header, qualified ? `${namespace}/${user}` : user)]),
+    { remove: USER_HEADER },
+  ];
+}
+
+/** What is left of a header without everything that matches; nothing where the header is longer than 8 KiB (Envoy's bound). */
+function extraction(header: string, key: string, regex: string): JsonObject {
+  const value = { regex_value_rewrite: { pattern: { regex }, substitution: "" } };
+  return { header, on_header_present: { metadata_namespace: METADATA, key, type: "STRING", ...value } };
+}
+
+function extracted(key: string): string {
+  return `%DYNAMIC_METADATA(${METADATA}:${key})%`;
+}
+
+/** These cookies with one of their semicolons: a run of them at the beginning, or each behind another cookie. */
+function cookiePattern(names: readonly string[]): string {
+  const one = `(?:${names.map(quote).join("|")})=[^;]*`;
+  return `^(?:\\s*${one}(?:;|$))+\\s*|;\\s*${one}`;
+}
+
+/** Sets a header to one value; an empty value sets nothing. */
+function set(key: string, value: string): JsonObject {
+  return { append: { header: { key, value }, append_action: "OVERWRITE_IF_EXISTS_OR_ADD" } };
+}

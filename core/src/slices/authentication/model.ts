@@ -1,0 +1,47 @@
+/** The resolved section: defaults filled in, references read, nothing left to look up. Frozen, JSON-like. */
+import type { Identity } from "../../schema/identity.ts";
+import type { Place } from "./place.ts";
+
+export interface Model {
+  readonly mode: "Required" | "Optional" | "Public";
+  /** Namespace of the policy: its consumers live there. */
+  readonly namespace: string;
+  /** Whether consumer headers carry `namespace/name` (policies of a Gateway or listener) or the name alone. */
+  readonly qualified: boolean;
+  readonly issuers: readonly Issuer[];
+  readonly apiKey?: ApiKey;
+  readonly basic?: Basic;
+  readonly identities?: readonly Identity[];
+}
+
+export interface Issuer {
+  readonly name: string;
+  readonly issuer: string;
+  readonly audiences: readonly string[];
+  readonly keys: Keys;
+  readonly places: readonly Place[];
+  readonly claims: readonly { readonly claim: string; readonly header: string }[];
+  readonly rolesClaim?: readonly string[];
+  readonly forwardToken: boolean;
+  readonly clockSkewSeconds: number;
+}
+
+export interface Keys {
+  /** Where they come from and what they are for; stays the same when they rotate, so that rotation touches no route. */
+  readonly id: string;
+  /** JWKS with every key's `alg` pinned; absent: none was ever obtained. */
+  readonly jwks?: string;
+}
+
+export interface ApiKey {
+  readonly places: readonly Place[];
+  /** `namespace/name` of those who may call; absent: every consumer of the namespace. Empty: nobody. */
+  readonly clients?: readonly string[];
+  readonly consumerHeader?: string;
+  readonly forwardKey: boolean;
+}
+
+export interface Basic {
+  readonly users: readonly { readonly name: string; readonly sha1: string }[];
+  readonly consumerHeader?: string;
+}

@@ -1,0 +1,78 @@
+/** Where a credential can stand in a request: how Envoy sees that it is there, and how it is taken out before the upstream. */
+import { quote, safeRegex } from "../../envoy/pattern.ts";
+import type { Branch } from "../../slice.ts";
+import type { JsonObject } from "../../world.ts";
+
+export type Place =
+  | { readonly in: "header"; readonly name: string; readonly prefix: string }
+  | { readonly in: "param"; readonly name: string }
+  | { readonly in: "cookie"; readonly name: string };
+
+/** Structure of `from` in jwt and apiKey. */
+interface From {
+  readonly headers?: readonly (string | { readonly name: string; readonly prefix?: string })[];
+  readonly params?: readonly string[];
+  readonly cookies?: readonly string[];
+}
+
+export const BASIC: Place = { in: "header", name: "authorization", prefix: "Basic " };
+
+export function placesOf({ headers = [], params = [], cookies = [] }: From): readonly Place[] {
+  return [
+    ...headers.map((header): Place => {
+      const { name, prefix = "" } = typeof header === "string" ? { name: header } : header;
+      return { in: "header", name, prefix };
+    }),
+    ...params.map((name): Place => ({ in: "param", name })),
+    ...cookies.map((name): Place => ({ in: "cookie", name })),
+  ];
+}
+
+export function samePlace(a: Place, b: Place): boolean {
+  return a.in === b.in && a.name === b.name && prefixOf(a) === prefixOf(b);
+}
+
+export function distinctPlaces(places: readonly Place[]): readonly Place[] {
+  return places.filter((place, at) => places.findIndex((other) => samePlace(place, other)) === at);
+}
+
+/** Whether a credential is there, good or bad. A scheme is found in any spelling, so that `bearer x` is refused and not overlooked. */
+export function present(place: Place): Branch["match"] {
+  switch (place.in) {
+    case "header":
+      return { headers: [headerPresent(place.name, place.prefix)] };
+    case "param":
+      return { query_parameters: [{ name: place.name, present_match: true }] };
+    case "cookie":
+      return { cookies: [{ name: place.name, string_match: safeRegex("(?s).*") }] };
+  }
+}
+
+function headerPresent(name: string, prefix: string): JsonObject {
+  if (prefix === "") return { name, present_match: true };
+  const scheme = prefix.trimEnd();
+  const rest = scheme === prefix ? ".*" : "(?:\\s.*)?";
+  return { name, string_match: safeRegex(`(?is)${quote(scheme)}${rest}`) };
+}
+
+/** What has to change so that an upstream sees none of these credentials. */
+export interface Removal {
+  readonly headers: readonly JsonObject[]; // HeaderMutation
+  readonly query: readonly JsonObject[]; // KeyValueMutation
+  readonly cookies: readonly string[];
+}
+
+export function removalOf(places: readonly Place[]): Removal {
+  const names = (kind: Place["in"]): readonly string[] => [
+    ...new Set(places.filter((place) => place.in === kind).map(({ name }) => name)),
+  ];
+  return {
+    headers: names("header").map((remove) => ({ remove })),
+    query: names("param").map((remove) => ({ remove })),
+    cookies: names("cookie"),
+  };
+}
+
+function prefixOf(place: Place): string {
+  return place.in === "header" ? place.prefix : "";
+}

@@ -1,0 +1,187 @@
+/**
+ * From the model to one Envoy route's piece. Where more than one credential could come, the route is split by what the request carries:
+ * the first branch whose credential is present decides, good or bad; the last refuses, or lets pass where credentials are optional.
+ */
+import type { Branch, Refusal, RouteContext, RoutePiece, SharedEntry, SlotName } from "../../slice.ts";
+import type { JsonObject } from "../../world.ts";
+import { certificatePresent, onlyIdentities } from "./certificate.ts";
+import { challengeOf } from "./challenge.ts";
+import { apiKeyRoute, basicRoute, choose, keysOf, onlyNamespace } from "./consumers.ts";
+import { identityPiece, type Verified } from "./identity.ts";
+import { requirement } from "./jwt.ts";
+import type { ApiKey, Basic, Issuer, Model } from "./model.ts";
+import { BASIC, distinctPlaces, type Place, present, samePlace } from "./place.ts";
+
+type BranchPiece = Branch["piece"];
+
+/** One way to authenticate, with the credential that chooses it. */
+interface Attempt {
+  readonly match: Branch["match"];
+  /** The credential must be seen to be there: the filter alone would take its absence, or more than one copy, for something else. */
+  readonly split: boolean;
+  readonly piece: BranchPiece;
+}
+
+export function routePiece(model: Model, context: RouteContext): RoutePiece {
+  if (model.mode === "Public") return { metadata: { authentication: context.source.text } };
+  const challenge = challengeOf(model, realmOf(context));
+  const metadata = { authentication: context.source.text, challenge, ...rolesOf(model.issuers) };
+  const attempts = attemptsOf(model, context);
+  const gateway = distinctEntries(attempts.flatMap(({ piece }) => piece.gateway ?? []));
+  const [only] = attempts;
+  if (only !== undefined && attempts.length === 1 && model.mode === "Required" && !only.split) {
+    return { ...only.piece, metadata, gateway };
+  }
+  const branches = attempts.map(({ match, piece }) => ({ match, piece }));
+  return { metadata, gateway, branches: [...branches, ...lastBranches(model, context, challenge)] };
+}
+
+function attemptsOf(model: Model, context: RouteContext): readonly Attempt[] {
+  const places = placesOfAll(model);
+  const others = (decides: Place, forward: boolean): readonly Place[] =>
+    forward ? places.filter((place) => !sameCarrier(place, decides)) : places;
+  const { apiKey, basic, identities } = model;
+  return [
+    ...distinctPlaces(model.issuers.flatMap((issuer) => issuer.places)).map((place) => {
+      const issuers = model.issuers.filter((issuer) => issuer.places.some((other) => samePlace(place, other)));
+      return tokenAttempt(issuers, place, others);
+    }),
+    ...(apiKey?.places ?? []).map((place) =>
+      keyAttempt(model, apiKey, place, others(place, apiKey?.forwardKey === true), context),
+    ),
+    ...(basic === undefined ? [] : [basicAttempt(model, basic, others(BASIC, false), context)]),
+    ...(identities === undefined || context.clientCertificates === "Off"
+      ? []
+      : [
+          {
+            match: certificatePresent,
+            split: context.clientCertificates !== "Strict",
+            piece: withIdentity(
+              { slots: { authn: onlyIdentities(identities, context.source.text, false) } },
+              { hidden: places },
+            ),
+          },
+        ]),
+  ];
+}
+
+/** Whether a token is forwarded is said per issuer, and the issuer is only known from the token: it is, where all of the place say so. */
+function tokenAttempt(
+  issuers: readonly Issuer[],
+  place: Place,
+  others: (decides: Place, forward: boolean) => readonly Place[],
+): Attempt {
+  const { route, shared } = requirement(issuers, [place]);
+  const forward = issuers.every(({ forwardToken }) => forwardToken);
+  const claims = [...new Set(issuers.flatMap((issuer) => issuer.claims.map(({ header }) => header)))];
+  const piece: BranchPiece = { slots: { jwt: route }, gateway: [{ slot: "jwt", ...shared }] };
+  // jwt_authn finds its prefix anywhere in a header: what is forwarded must begin with it.
+  return {
+    match: present(place),
+    split: forward,
+    piece: withIdentity(piece, { hidden: others(place, forward), claims }),
+  };
+}
+
+function keyAttempt(
+  model: Model,
+  apiKey: ApiKey | undefined,
+  place: Place,
+  hidden: readonly Place[],
+  context: RouteContext,
+): Attempt {
+  const { clients, consumerHeader } = apiKey ?? {};
+  const match = present(place);
+  if (clients?.length === 0) return { match, split: true, piece: { refuse: nobody(context, "API keys") } };
+  const piece: BranchPiece = {
+    select: [choose("api_key")],
+    slots: {
+      api_key: apiKeyRoute([place], clients),
+      ...(clients === undefined ? { authn: onlyNamespace(model.namespace, context.source.text) } : {}),
+    },
+    gateway: [{ slot: "api_key", ...keysOf(model.namespace) }],
+  };
+  const { namespace, qualified } = model;
+  const consumer = { by: "api_key", namespace, header: consumerHeader, qualified } as const;
+  return { match, split: false, piece: withIdentity(piece, { hidden, consumer }) };
+}
+
+function basicAttempt(model: Model, basic: Basic, hidden: readonly Place[], context: RouteContext): Attempt {
+  const match = present(BASIC);
+  if (basic.users.length === 0) return { match, split: true, piece: { refuse: nobody(context, "passwords") } };
+  const piece: BranchPiece = { select: [choose("basic")], slots: { basic: basicRoute(basic.users) } };
+  const { namespace, qualified } = model;
+  const consumer = { by: "basic", namespace, header: basic.consumerHeader, qualified } as const;
+  return { match, split: false, piece: withIdentity(piece, { hidden, consumer }) };
+}
+
+/** Without any of the credentials: refused; or let pass where they are optional, unless a header of theirs holds something else. */
+function lastBranches(model: Model, context: RouteContext, challenge: string): readonly Branch[] {
+  const refuse: Refusal = {
+    status: 401,
+    code: "GW-AUTHN-001",
+    policy: context.source.text,
+    detail: "no credential",
+    challenge,
+  };
+  if (model.mode === "Required") return [{ match: {}, piece: { refuse } }];
+  const places = placesOfAll(model);
+  const headers = new Set(
+    places.filter((place) => place.in === "header" && place.prefix !== "").map(({ name }) => name),
+  );
+  const unknown: Refusal = {
+    ...refuse,
+    code: "GW-AUTHN-002",
+    detail: "a credential of a kind that is not accepted here",
+  };
+  return [
+    ...[...headers].map((name) => ({
+      match: { headers: [{ name, present_match: true }] },
+      piece: { refuse: unknown },
+    })),
+    { match: {}, piece: withIdentity({}, { hidden: places }) },
+  ];
+}
+
+function nobody(context: RouteContext, what: string): Refusal {
+  const detail = `no consumer may call: the policy selects none with live ${what}`;
+  return { status: 401, code: "GW-AUTHN-002", policy: context.source.text, detail };
+}
+
+function withIdentity(piece: BranchPiece, verified: Verified): BranchPiece {
+  const { slots, ...rest } = identityPiece(verified);
+  return { ...piece, ...rest, slots: { ...piece.slots, ...slots } };
+}
+
+function placesOfAll({ issuers, apiKey, basic }: Model): readonly Place[] {
+  return distinctPlaces([
+    ...issuers.flatMap(({ places }) => places),
+    ...(apiKey?.places ?? []),
+    ...(basic === undefined ? [] : [BASIC]),
+  ]);
+}
+
+/** Two prefixes of one header cannot be hidden apart. */
+function sameCarrier(a: Place, b: Place): boolean {
+  return a.in === b.in && a.name === b.name;
+}
+
+function distinctEntries(
+  entries: readonly (SharedEntry & { readonly slot: SlotName })[],
+): readonly (SharedEntry & { readonly slot: SlotName })[] {
+  return entries.filter(
+    ({ slot, key }, at) => entries.findIndex((other) => other.slot === slot && other.key === key) === at,
+  );
+}
+
+/** Where authorization finds the roles in a token, by issuer. */
+function rolesOf(issuers: readonly Issuer[]): Readonly<Record<string, JsonObject>> {
+  const roles = issuers.flatMap(({ issuer, rolesClaim }) =>
+    rolesClaim === undefined ? [] : [[issuer, rolesClaim] as const],
+  );
+  return roles.length === 0 ? {} : { rolesClaims: Object.fromEntries(roles) };
+}
+
+function realmOf({ source }: RouteContext): string {
+  return `${source.namespace}/${source.name}`;
+}

@@ -1,0 +1,44 @@
+/** The slice `authentication`: who is calling (README.md in this folder). */
+import type { Slice } from "../../slice.ts";
+import { apiKeyExtension } from "./consumers.ts";
+import { jwtExtension } from "./jwt.ts";
+import type { Model } from "./model.ts";
+import { resolve } from "./resolve.ts";
+import { routePiece } from "./route.ts";
+import { cel, schema, type Spec } from "./schema.ts";
+import { validate } from "./validate.ts";
+
+export const authentication: Slice<"authentication", Spec, Model> = {
+  key: "authentication",
+  schema,
+  cel,
+  levels: ["Gateway", "Listener", "Namespace", "Route", "Rule"],
+  listenerSettings: [],
+  mayOpen: false,
+  closes: true,
+  audit: "Envoy's credential filters refuse what they do not accept; none of them can look without refusing",
+  validate,
+  resolve,
+  route: routePiece,
+  unsupported: (model, { clientCertificates }) =>
+    model.identities === undefined || clientCertificates !== "Off"
+      ? []
+      : [
+          {
+            reason: "UnsupportedForTarget",
+            path: "spec.authentication.clientCertificate",
+            message: "the listener asks for no client certificate",
+            fix: "set mtls.client on the listener or Gateway",
+          },
+        ],
+  identityHeaders: ({ issuers, apiKey, basic }) => [
+    ...new Set(
+      [
+        ...issuers.flatMap(({ claims }) => claims.map(({ header }) => header)),
+        apiKey?.consumerHeader,
+        basic?.consumerHeader,
+      ].filter((header) => header !== undefined),
+    ),
+  ],
+  extension: (slot, entries, lookup) => (slot === "jwt" ? jwtExtension(entries) : apiKeyExtension(entries, lookup)),
+};
