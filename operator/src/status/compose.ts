@@ -3,7 +3,7 @@
  * are; times of transition are kept by {@link withTimes}.
  */
 import type { AncestorStatus, Condition, JsonObject, ObjectStatus, RouteParentStatus } from "@gatewarden/core/world.ts";
-import { readyCondition, withTimes, type WrittenCondition } from "./conditions.ts";
+import { cutText, readyCondition, withTimes, type WrittenCondition } from "./conditions.ts";
 import { ancestorProgrammed, gatewayProgrammed, programmedCondition, worst, type Standing } from "./programmed.ts";
 
 export type StatusJson = Readonly<Record<string, unknown>>;
@@ -22,6 +22,10 @@ export interface ComposeContext {
 /** The schema's bound (GEP-713: PolicyStatus), and ours below it, so that one entry can say what did not fit. */
 const MOST_ANCESTORS = 16;
 const MOST_PARENTS = 32;
+const LONGEST_TARGET = 2_048;
+/** A whole status stays below 32 KiB (rules R17): the more ancestors, the shorter what each may say. */
+const LONGEST_MESSAGE_OF_MANY = 400;
+const FEW = 4;
 
 interface ListEntry {
   readonly controllerName?: string;
@@ -82,7 +86,7 @@ function policyStatus(
   const { list, sets } = ancestorList(old, wanted.ancestors, wanted.generation, context, true);
   return {
     observedGeneration: wanted.generation,
-    target: wanted.target,
+    target: cutText(wanted.target, LONGEST_TARGET),
     conditions: withTimes([readyCondition(sets, wanted.generation)], old.conditions, context.now),
     ancestors: list,
   };
@@ -114,7 +118,7 @@ function consumerStatus(
   const own = [...wanted.conditions, ...programmed];
   return {
     observedGeneration: generation,
-    credentials: wanted.credentials,
+    ...(wanted.credentials.length === 0 ? {} : { credentials: wanted.credentials }),
     conditions: withTimes([...own, readyCondition([own], generation)], old.conditions, context.now),
   };
 }
@@ -203,6 +207,7 @@ function ancestorList(
           conditions,
           ours.find((entry) => sameRef(entry.ancestorRef, ancestorRef))?.conditions,
           context.now,
+          entries.length > FEW ? LONGEST_MESSAGE_OF_MANY : undefined,
         ),
       })),
     ],

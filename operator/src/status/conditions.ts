@@ -13,17 +13,18 @@ export function withTimes(
   wanted: readonly Condition[],
   current: readonly Partial<WrittenCondition>[] | undefined,
   now: string,
+  longestMessage = LONGEST_MESSAGE,
 ): readonly WrittenCondition[] {
   return wanted.map((condition) => {
     const old = current?.find((entry) => entry.type === condition.type);
     const kept = old?.status === condition.status ? old.lastTransitionTime : undefined;
     const { type, status, reason, observedGeneration } = condition;
-    return { type, status, reason, message: cut(condition.message), observedGeneration, lastTransitionTime: kept ?? now };
+    return { type, status, reason, message: cutText(condition.message, longestMessage), observedGeneration, lastTransitionTime: kept ?? now };
   });
 }
 
-function cut(message: string): string {
-  return message.length > LONGEST_MESSAGE ? `${message.slice(0, LONGEST_MESSAGE - 1)}…` : message;
+export function cutText(text: string, longest: number): string {
+  return text.length > longest ? `${text.slice(0, longest - 1)}…` : text;
 }
 
 /** The one summary of a policy or consumer for Argo CD, Flux and `kubectl wait`. */

@@ -284,11 +284,13 @@ export function createStatusWriter(options: StatusWriterOptions): StatusWriter {
         if (gone === undefined) return;
         gone.seen = undefined;
         gone.written = undefined;
+        gone.settled = undefined;
         return; // forgotten when the core says that nothing is wanted any more
       }
       const item = itemOf(key);
       item.seen = hasOwn(object.status, controllerName) ? digestOf(key.kind, object.status) : undefined;
-      if (item.wanted !== undefined && item.written?.got !== item.seen && !busy.has(text)) enqueue(text, 0);
+      const echo = item.seen !== undefined && item.written?.got === item.seen;
+      if (item.wanted !== undefined && !echo && !busy.has(text)) enqueue(text, 0);
     },
     acknowledged(gateway, resources) {
       if (resources === "all") {
