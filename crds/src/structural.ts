@@ -4,6 +4,7 @@
  */
 import { z } from "zod";
 import { DEFAULT, OWN_RULES } from "@gatewarden/core/schema/rule.ts";
+import { OFF_IS_FALSE } from "@gatewarden/core/schema/word.ts";
 
 export type SchemaNode = { readonly [key: string]: unknown };
 
@@ -50,6 +51,7 @@ function convert(node: SchemaNode, path: string, unknown: Unknown): SchemaNode {
       return { ...copy(node, path, "array", ["items", "maxItems"]), items, maxItems: node["maxItems"] };
     }
     case "string":
+      if (node[OFF_IS_FALSE] === true) return wordOrFalse(node, path);
       if (node["enum"] === undefined) need(node, "maxLength", path);
       if (typeof node["pattern"] === "string" && /\(\?/.test(node["pattern"])) fail(path, "has a pattern outside RE2");
       if (node["format"] !== undefined && !FORMATS.has(node["format"])) fail(path, "has a format nobody enforces");
@@ -94,6 +96,16 @@ function object(node: SchemaNode, path: string, unknown: Unknown): SchemaNode {
     properties: Object.fromEntries(properties) as SchemaNode,
     ...(required === undefined || required.length === 0 ? {} : { required }),
     ...(unknown === "preserve" ? { "x-kubernetes-preserve-unknown-fields": true } : {}),
+  };
+}
+
+/** Two JSON types in one field: no `type`, and then the server wants the field to keep what it does not know. */
+function wordOrFalse(node: SchemaNode, path: string): SchemaNode {
+  const { type: _type, ...rest } = copy(node, path, "string", [OFF_IS_FALSE]);
+  return {
+    ...rest,
+    enum: [...(node["enum"] as readonly string[]), false],
+    "x-kubernetes-preserve-unknown-fields": true,
   };
 }
 

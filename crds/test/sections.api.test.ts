@@ -55,11 +55,15 @@ describe("sections of an ApiPolicy on the API server", () => {
   );
   it.each(refused)("refuses %s with %s, naming the field and the mend", (_section, _what, path, name) => {
     const text = said.get(name) ?? "was accepted";
-    // The server names the list where we name the entry that is a duplicate.
-    expect(text).toContain(path.replace(/\.(name|cidr)$/, "").replace(/\[\d+\]$/, ""));
+    expect(text.replace(/\[([a-z]\w*)\]/g, ".$1")).toContain(duplicateEntry(path));
     expect(text).toMatch(MEND);
   });
 });
+
+/** The server names the entry where we name the key that is a duplicate. */
+function duplicateEntry(path: string): string {
+  return path.replace(/\]\.(name|cidr)$/, "]");
+}
 
 /** Our own sentence (`what: mend`), or the server's, which says what it would take. */
 const MEND =

@@ -139,7 +139,9 @@ export interface ParsedApiPolicy extends ObjectIdentity {
 export function parseApiPolicy(object: KubeObject): ParsedApiPolicy {
   const identity = identityOf("ApiPolicy", object);
   const problems: PolicyProblem[] = [];
-  const spec = new Map(Object.entries(fields(object.spec)));
+  // The API server drops nulls of fields that it knows.
+  const written = Object.entries(fields(object.spec));
+  const spec = new Map(written.filter(([key, value]) => value !== null || !Object.hasOwn(specSchema.shape, key)));
   if (spec.size === 0) problems.push(invalid("spec", "is missing or empty", "write targetRefs and a section"));
 
   const take = <S extends z.ZodType>(field: string, schema: S, otherwise: z.output<S>): z.output<S> => {

@@ -13,7 +13,7 @@ export type Parsed<T> =
 export function parse<S extends z.ZodType>(schema: S, value: unknown, path: string): Parsed<z.output<S>> {
   const hidden = prototypeKey(value, path);
   if (hidden !== undefined) return { ok: false, problems: [unknownField(hidden)] };
-  const result = schema.safeParse(value, { reportInput: true });
+  const result = schema.safeParse(withoutNulls(value), { reportInput: true });
   if (result.success) return { ok: true, value: result.data };
   const [first, ...rest] = result.error.issues.flatMap((issue) => problemsOf(issue, path)).slice(0, MAX_PROBLEMS);
   return { ok: false, problems: [first ?? invalid(path, "is not as it should be"), ...rest] };
@@ -31,6 +31,17 @@ function prototypeKey(root: unknown, path: string): string | undefined {
     }
   }
   return undefined;
+}
+
+/** Deeper than any of our schemas. */
+const MAX_DEPTH = 16;
+
+/** The API server drops nulls of fields that cannot be null; so must we, or files would mean something else than the cluster. */
+function withoutNulls(value: unknown, depth = 0): unknown {
+  if (typeof value !== "object" || value === null || depth > MAX_DEPTH) return value;
+  if (Array.isArray(value)) return value.map((entry) => withoutNulls(entry, depth + 1));
+  const kept = Object.entries(value).filter(([, child]) => child !== null);
+  return Object.fromEntries(kept.map(([key, child]) => [key, withoutNulls(child, depth + 1)]));
 }
 
 /** `spec.a` and `["b", 0]` → `spec.a.b[0]`; keys that are no plain words are quoted and cut. */

@@ -50,3 +50,29 @@ describe.each(Object.entries(SCHEMAS))("section %s", (section, schema) => {
     },
   );
 });
+
+describe("what YAML makes of words", () => {
+  it("takes an unquoted Off, which kubectl reads as false", () => {
+    const off = { client: { mode: "Off" }, backend: { mode: "Off" } };
+    expect(parse(mtls, { client: { mode: false }, backend: { mode: false } }, "spec.mtls")).toEqual({
+      ok: true,
+      value: off,
+    });
+    expect(parse(mtls, { client: { mode: true } }, "spec.mtls").ok).toBe(false);
+  });
+
+  it("takes null for a field that was left out, as the API server does", () => {
+    const spec = { calls: null, sinks: null, headers: ["x-a"], fields: { a: "b", c: null } };
+    expect(parse(logging, spec, "spec.logging")).toEqual({ ok: true, value: { headers: ["x-a"], fields: { a: "b" } } });
+    expect(parse(logging, { fields: { a: null } }, "spec.logging").ok).toBe(false);
+    expect(parse(logging, { headers: [null] }, "spec.logging").ok).toBe(false);
+  });
+
+  it("reads header names in any case and hands them on in lower case", () => {
+    const spec = { apiKey: { from: { headers: ["X-Api-Key"] } } };
+    expect(parse(authentication, spec, "spec.authentication")).toEqual({
+      ok: true,
+      value: { apiKey: { from: { headers: ["x-api-key"] } } },
+    });
+  });
+});

@@ -125,7 +125,7 @@ export interface DurationBounds {
 
 export function duration({ min, max }: DurationBounds): z.ZodString {
   const [minMs, maxMs] = [durationMs(min), durationMs(max)];
-  return rule(z.string().min(2).max(28), {
+  return rule(z.string().max(28), {
     cel: `${matches(DURATION)} && duration(self) >= duration('${min}') && duration(self) <= duration('${max}')`,
     message: "is no duration within bounds",
     fix: `write a number with h, m, s or ms from ${min} to ${max}, like 1m30s`,
@@ -135,7 +135,7 @@ export function duration({ min, max }: DurationBounds): z.ZodString {
 
 export function dateTime(): z.ZodString {
   // No `format: date-time`: CEL would see a timestamp, whose text cannot be matched. timestamp() refuses 30 February, which no pattern sees.
-  return rule(z.string().min(20).max(35), {
+  return rule(z.string().max(35), {
     cel: `${matches(DATE_TIME)} && timestamp(self) != timestamp('0001-01-01T00:00:00Z')`,
     message: "is no point in time",
     fix: "write it like 2027-01-01T00:00:00Z",
@@ -144,7 +144,7 @@ export function dateTime(): z.ZodString {
 }
 
 export function cidr(): z.ZodString {
-  return rule(z.string().min(3).max(43), {
+  return rule(z.string().max(43), {
     cel: "isCIDR(self)",
     message: "is no address range",
     fix: "write address/bits, like 203.0.113.0/24, 2001:db8::/32 or 198.51.100.7/32 for one address",

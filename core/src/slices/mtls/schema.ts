@@ -6,6 +6,7 @@ import { atomicList, listSet } from "../../schema/list.ts";
 import { valueRef } from "../../schema/reference.ts";
 import { type Immutable, celRules, defaultsTo, oneOrMore, rule } from "../../schema/rule.ts";
 import { text } from "../../schema/text.ts";
+import { wordOrOff } from "../../schema/word.ts";
 
 export const DEFAULTS = { forwardHeader: "x-forwarded-client-cert", forwardFields: ["Subject", "URI", "DNS"] } as const;
 
@@ -24,9 +25,9 @@ function client() {
       .exactOptional(),
   });
   const shape = z.strictObject({
-    mode: z
-      .enum(["Strict", "Optional", "Off"])
-      .describe("Strict: no connection without a verified certificate. Optional: none is fine, a bad one is refused."),
+    mode: wordOrOff(["Strict", "Optional"]).describe(
+      "Strict: no connection without a verified certificate. Optional: none is fine, a bad one is refused.",
+    ),
     caRefs: atomicList(valueRef(), MAX_CAS)
       .describe("CAs (PEM) that client certificates come from; absent: those of the Gateway's `spec.tls.frontend`.")
       .exactOptional(),
@@ -39,7 +40,6 @@ function client() {
       .exactOptional(),
   });
   return rule(shape, {
-    cel: "self.mode != 'Off' || !(has(self.caRefs) || has(self.identities) || has(self.crlRef) || has(self.forwardCertificate))",
     message: "is Off and says whom to accept",
     fix: "remove the other fields, or write mode Strict or Optional",
     check: ({ mode, caRefs, identities, crlRef, forwardCertificate }) =>
@@ -49,9 +49,9 @@ function client() {
 
 function backend() {
   const shape = z.strictObject({
-    mode: z
-      .enum(["Mutual", "Simple", "Off"])
-      .describe("Mutual: TLS with a certificate of ours. Simple: TLS. Off: plain text. TLS always verifies."),
+    mode: wordOrOff(["Mutual", "Simple"]).describe(
+      "Mutual: TLS with a certificate of ours. Simple: TLS. Off: plain text. TLS always verifies.",
+    ),
     certificate: certificate().describe("With Mutual: our certificate, made by cert-manager.").exactOptional(),
     caRefs: atomicList(valueRef(), MAX_CAS, 0)
       .describe("CAs (PEM) that the Service's certificate comes from; none: the system's.")
@@ -61,13 +61,11 @@ function backend() {
       .exactOptional(),
   });
   const certified = rule(shape, {
-    cel: "has(self.certificate) == (self.mode == 'Mutual')",
     message: "has a certificate that its mode does not use, or lacks it",
     fix: "write certificate with mode Mutual, and only with it",
     check: ({ mode, certificate }) => (certificate !== undefined) === (mode === "Mutual"),
   });
   return rule(certified, {
-    cel: "self.mode != 'Off' || !(has(self.caRefs) || has(self.sans))",
     message: "is Off and says what to verify",
     fix: "remove caRefs and sans, or write mode Simple or Mutual",
     check: ({ mode, caRefs, sans }) => mode !== "Off" || (caRefs === undefined && sans === undefined),
