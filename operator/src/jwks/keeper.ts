@@ -50,10 +50,15 @@ type Attempt =
   | { readonly type: "unchanged" }
   | { readonly type: "failed"; readonly message: string };
 
+interface GoodSet {
+  readonly text: string;
+  readonly fetchedAtMs: number;
+}
+
 interface Entry {
   readonly source: JwksSource;
   readonly stopping: AbortController;
-  good: { readonly text: string; readonly fetchedAtMs: number } | undefined;
+  good: GoodSet | undefined;
   /** Of the set's own URL: another URL from discovery makes it void. */
   etag: { readonly url: string; readonly value: string } | undefined;
   told: string | undefined;
@@ -66,10 +71,13 @@ export function createJwksKeeper(options: JwksKeeperOptions): JwksKeeper {
   const ending = new Set<Promise<void>>();
   let stopped = false;
 
+  const isFresh = (good: GoodSet | undefined): good is GoodSet =>
+    good !== undefined && clock.now() - good.fetchedAtMs <= MAX_STALE_MS;
+
   const tell = (entry: Entry, error: string | undefined): void => {
     if (entries.get(entry.source.id) !== entry) return; // removed meanwhile
     const { good } = entry;
-    const usable = good !== undefined && clock.now() - good.fetchedAtMs <= MAX_STALE_MS ? good : undefined;
+    const usable = isFresh(good) ? good : undefined;
     // The time of a fetch that brought the same set is no news: it would make work for nothing.
     const news = JSON.stringify([usable?.text, error]);
     if (entry.told === news) return;
@@ -145,7 +153,7 @@ export function createJwksKeeper(options: JwksKeeperOptions): JwksKeeper {
     };
     entries.set(source.id, entry);
     // A restart uses what the process before it knew, at once; the fetch then confirms or replaces it.
-    if (entry.good !== undefined) tell(entry, undefined);
+    if (isFresh(entry.good)) tell(entry, undefined);
     entry.running = run(entry);
   };
 
