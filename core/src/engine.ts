@@ -1,0 +1,53 @@
+/** The core as the shell calls it: changes in, differences out (world.ts). Owner of the graph; everything else is a function of the world. */
+import { createClock } from "./clock.ts";
+import { createLookup, createSections, sectionKey } from "./lookup.ts";
+import { createGraph } from "./memo.ts";
+import { createObjectStore } from "./objects.ts";
+import { createOutbox } from "./outbox.ts";
+import type { AnySlice } from "./slices.ts";
+import { slices as allSlices } from "./slices.ts";
+import { createPipeline } from "./translate/pipeline.ts";
+import { createWiring } from "./translate/wiring.ts";
+import { createViews, policyId } from "./views.ts";
+import { createWatchList } from "./watch-list.ts";
+import type { Engine, EngineOptions } from "./world.ts";
+
+/** `slices` stands for the table in tests of the pipeline. */
+export function createEngine(options: EngineOptions, slices: readonly AnySlice[] = allSlices): Engine {
+  const graph = createGraph();
+  const watch = createWatchList();
+  const { objects, put } = createObjectStore(graph, watch.observers);
+  const clock = createClock(graph);
+  const outbox = createOutbox();
+  const wiring = createWiring(graph);
+  const views = createViews(graph, objects, options.controllerName, slices, (policy, slice) => sections.get(sectionKey(policyId(policy), slice.key)));
+  const lookupParts = {
+    objects,
+    clock,
+    backend: views.backend,
+    consumers: () => [],
+    source: watch.source,
+  };
+  const sections = createSections(graph, lookupParts, slices);
+  createPipeline({
+    graph,
+    objects,
+    views,
+    wiring,
+    outbox,
+    lookup: createLookup(lookupParts),
+    slices,
+    requirePolicy: options.requirePolicy,
+    logDirectory: options.logDirectory,
+    backendTls: () => undefined,
+  });
+
+  return {
+    apply(changes, nowMs) {
+      clock.advance(nowMs);
+      for (const change of changes) put(change);
+      const recomputed = graph.flush();
+      return { ...outbox.take(), ...watch.take(), nextEvaluationMs: clock.next(), recomputed };
+    },
+  };
+}

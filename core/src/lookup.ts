@@ -1,0 +1,120 @@
+/** What slices may read of the world while they resolve, and the resolution of sections itself. Every read is recorded by the graph. */
+import { clusterName } from "./attach/backend.ts";
+import type { SectionState } from "./attach/policies.ts";
+import type { Clock } from "./clock.ts";
+import { joinKey, splitKey } from "./key.ts";
+import { valueOf } from "./kinds/core/value.ts";
+import type { Derived, Graph } from "./memo.ts";
+import type { Objects } from "./objects.ts";
+import type { Problem, Reason } from "./problems.ts";
+import type { Consumer, Found, LabelSelector, Lookup, SectionKey } from "./slice.ts";
+import type { AnySlice } from "./slices.ts";
+import type { ClusterUse } from "./translate/cluster.ts";
+import type { Views } from "./views.ts";
+import type { JwksSource } from "./world.ts";
+
+export interface LookupParts {
+  readonly objects: Objects;
+  readonly clock: Clock;
+  backend: Views["backend"];
+  consumers(namespace: string, selector: LabelSelector | undefined): readonly Consumer[];
+  /** Says what the shell has to keep fetched under the id that is read. */
+  source(source: JwksSource): void;
+}
+
+/** `used` hears of every backend that is looked up. */
+export function createLookup(parts: LookupParts, used: (cluster: ClusterUse) => void = () => undefined): Lookup {
+  const { objects, clock } = parts;
+  return {
+    value(kind, namespace, name, key) {
+      const stored = objects.values.get(`${kind}/${namespace}/${name}`);
+      const what = `${kind} ${namespace}/${name}`;
+      if (stored === undefined) return missing("RefNotFound", `${what} does not exist`, `create it with key ${key}`);
+      if (stored.denied) {
+        return missing(
+          "RefNotPermitted",
+          `${what} may not be read: namespace ${namespace} has not opted in`,
+          `kubectl create rolebinding gatewarden-secrets -n ${namespace} --clusterrole=gatewarden-secrets --serviceaccount=gatewarden-system:gatewarden`,
+        );
+      }
+      const value = valueOf(stored, key);
+      if (value === undefined) return missing("InvalidRef", `${what} has no key ${key}`, `add key ${key}`);
+      return { ok: true, value };
+    },
+    jwks(source) {
+      parts.source(source);
+      return objects.jwks.get(source.id);
+    },
+    consumers: (namespace, selector) => parts.consumers(namespace, selector),
+    backend(ref, from) {
+      const namespace = ref.namespace ?? from.namespace;
+      const found = parts.backend({ group: "", kind: "Service", name: ref.name, namespace, port: ref.port }, { group: "gatewarden.io", ...from });
+      if (!found.ok) return missing(found.reason === "RefNotPermitted" ? "RefNotPermitted" : "RefNotFound", found.message);
+      const cluster = clusterName(found.service, found.port.port, "grpc");
+      used({ name: cluster, service: found.service, port: found.port, grpc: true });
+      return { ok: true, value: { cluster, host: `${ref.name}.${namespace}.svc`, port: found.port.port } };
+    },
+    get nowMs() {
+      return clock.nowMs();
+    },
+    until: (epochMs) => clock.until(epochMs),
+  };
+}
+
+function missing<T>(reason: Reason, message: string, fix?: string): Found<T> {
+  return { ok: false, problem: { reason, path: "", message, ...(fix === undefined ? {} : { fix }) } };
+}
+
+export function sectionKey(policy: string, section: SectionKey): string {
+  return joinKey(policy, section);
+}
+
+/** One section of one policy with its references resolved; key {@link sectionKey}. */
+export function createSections(graph: Graph, parts: LookupParts, slices: readonly AnySlice[]): Derived<SectionState> {
+  const bySection = new Map<string, AnySlice>(slices.map((slice) => [slice.key, slice]));
+  return graph.derived<SectionState>(
+    "sections",
+    (key) => {
+      const [id = "", section = ""] = splitKey(key);
+      const policy = parts.objects.policies.get(id);
+      const slice = bySection.get(section);
+      if (policy === undefined || slice === undefined) return broken([]);
+      const spec = policy.sections[slice.key];
+      if (spec === undefined) return broken(policy.problems.filter((problem) => problem.section === slice.key));
+      const at = {
+        source: {
+          namespace: policy.key.namespace,
+          name: policy.key.name,
+          uid: policy.uid,
+          generation: policy.generation,
+          section: slice.key,
+          level: levelOf(policy.targetRefs),
+          text: `${id}#${slice.key}`,
+        },
+        path: `spec.${slice.key}`,
+        audit: policy.mode === "Audit",
+      } as const;
+      const found = slice.validate(spec as never, at);
+      const errors = found.filter(({ severity }) => severity !== "warning");
+      if (errors.length > 0) return broken(errors);
+      const clusters: ClusterUse[] = [];
+      const resolution = slice.resolve(spec as never, at, createLookup(parts, (cluster) => clusters.push(cluster)));
+      if (!resolution.ok) return broken(resolution.problems);
+      return { ok: true, model: resolution.model, warnings: [...found, ...(resolution.warnings ?? [])], clusters };
+    },
+    broken([]),
+  );
+}
+
+function broken(problems: readonly Problem[]): SectionState {
+  return { ok: false, problems };
+}
+
+/** A policy is resolved once for all its targets: the farthest of them. */
+function levelOf(refs: readonly { readonly kind: string; readonly sectionName: string | undefined }[]): "Gateway" | "Listener" | "Namespace" | "Route" | "Rule" {
+  const has = (kind: string, section: boolean): boolean => refs.some((ref) => ref.kind === kind && (ref.sectionName !== undefined) === section);
+  if (has("Gateway", false)) return "Gateway";
+  if (has("Gateway", true)) return "Listener";
+  if (has("Namespace", false)) return "Namespace";
+  return has("HTTPRoute", false) ? "Route" : "Rule";
+}

@@ -1,0 +1,144 @@
+/**
+ * The world as the graph holds it: one input per kind with parsed objects, and the relations that follow from a single object. An object
+ * is parsed once per change; what parses equal stops there (status-only updates, resyncs).
+ */
+import { type ParsedApiConsumer, parseApiConsumer } from "./kinds/api-consumer.ts";
+import { type ParsedApiPolicy, parseApiPolicy } from "./kinds/api-policy.ts";
+import type { EndpointSlice, Service } from "./kinds/core/service.ts";
+import { parseEndpointSlice, parseService } from "./kinds/core/service.ts";
+import { deniedValues, parseConfigMap, parseSecret, type StoredValues } from "./kinds/core/value.ts";
+import { type BackendTlsPolicy, parseBackendTlsPolicy } from "./kinds/gateway-api/backend-tls-policy.ts";
+import { type Gateway, type GatewayClass, parseGateway, parseGatewayClass } from "./kinds/gateway-api/gateway.ts";
+import { type HttpRoute, parseHttpRoute } from "./kinds/gateway-api/http-route.ts";
+import { parseReferenceGrant, type ReferenceGrant } from "./kinds/gateway-api/reference-grant.ts";
+import type { Give, Graph, Input, Relation } from "./memo.ts";
+import type { Change, JwksState, Kind, KubeObject, ObjectKey } from "./world.ts";
+
+export interface Objects {
+  readonly classes: Input<GatewayClass>;
+  readonly gateways: Input<Gateway>;
+  readonly routes: Input<HttpRoute>;
+  readonly grants: Input<ReferenceGrant>;
+  readonly backendTls: Input<BackendTlsPolicy>;
+  readonly policies: Input<ParsedApiPolicy>;
+  readonly consumers: Input<ParsedApiConsumer>;
+  readonly services: Input<Service>;
+  readonly slices: Input<EndpointSlice>;
+  readonly namespaces: Input<Readonly<Record<string, string>>>; // labels
+  /** Keys `Secret/ns/name` and `ConfigMap/ns/name`. */
+  readonly values: Input<StoredValues>;
+  readonly jwks: Input<JwksState>;
+
+  readonly gatewaysByClass: Relation<true>;
+  readonly grantsByNamespace: Relation<true>;
+  readonly slicesByService: Relation<true>;
+  readonly backendTlsByService: Relation<true>;
+  readonly consumersByNamespace: Relation<true>;
+  /** Objects of a kind that exist, each a cell of its own: effects per object follow them. */
+  readonly present: Readonly<Record<PresentKind, Relation<true>>>;
+  /** Keys are {@link targetKey}s. */
+  readonly policiesByTarget: Relation<true>;
+}
+
+export type PresentKind = "GatewayClass" | "Gateway" | "HTTPRoute" | "ApiPolicy" | "ApiConsumer" | "BackendTLSPolicy";
+
+/** A target as policies name it; `section` is a listener or rule name, "" for all of it. */
+export function targetKey(kind: string, namespace: string, name: string, section = ""): string {
+  return `${kind}/${namespace}/${name}/${section}`;
+}
+
+export interface ObjectStore {
+  readonly objects: Objects;
+  put(change: Change): void;
+}
+
+type Parser = (id: string, object: KubeObject | undefined, change: Change) => void;
+
+/** `watched` hears which Secrets, ConfigMaps (`Kind/namespace/name`) and key sets somebody reads. */
+export function createObjectStore(
+  graph: Graph,
+  watched: { readonly value: (key: string, read: boolean) => void; readonly jwks: (id: string, read: boolean) => void },
+): ObjectStore {
+  const objects: Objects = {
+    classes: graph.input("objects"),
+    gateways: graph.input("objects"),
+    routes: graph.input("objects"),
+    grants: graph.input("objects"),
+    backendTls: graph.input("objects"),
+    policies: graph.input("objects"),
+    consumers: graph.input("objects"),
+    services: graph.input("objects"),
+    slices: graph.input("objects"),
+    namespaces: graph.input("objects"),
+    values: graph.input("objects", watched.value),
+    jwks: graph.input("objects", watched.jwks),
+    gatewaysByClass: graph.relation("gateways-by-class"),
+    grantsByNamespace: graph.relation("grants-by-namespace"),
+    slicesByService: graph.relation("slices-by-service"),
+    backendTlsByService: graph.relation("backend-tls-by-service"),
+    consumersByNamespace: graph.relation("consumers-by-namespace"),
+    policiesByTarget: graph.relation("policies-by-target"),
+    present: {
+      GatewayClass: graph.relation("classes-present"),
+      Gateway: graph.relation("gateways-present"),
+      HTTPRoute: graph.relation("routes-present"),
+      ApiPolicy: graph.relation("policies-present"),
+      ApiConsumer: graph.relation("consumers-present"),
+      BackendTLSPolicy: graph.relation("backend-tls-present"),
+    },
+  };
+
+  /** A kind with an input of its own and, per object, the cells of relations in which it stands. */
+  function indexed<V>(input: Input<V>, kind: string, parse: (object: KubeObject) => V | undefined, index: (value: V, id: string, give: Give) => void = () => undefined): Parser {
+    return (id, object) => {
+      const value = object && parse(object);
+      input.set(id, value);
+      const present = Object.hasOwn(objects.present, kind) ? objects.present[kind as PresentKind] : undefined;
+      graph.give(`${kind}/${id}`, (give) => {
+        if (value === undefined) return;
+        index(value, id, give);
+        if (present !== undefined) give(present, id, "", true);
+      });
+    };
+  }
+
+  const stored =
+    (kind: "Secret" | "ConfigMap", parse: (object: KubeObject) => StoredValues): Parser =>
+    (id, object, { denied }) =>
+      objects.values.set(`${kind}/${id}`, denied === true ? deniedValues : object && parse(object));
+
+  const parsers: Partial<Readonly<Record<Kind, Parser>>> = {
+    GatewayClass: indexed(objects.classes, "GatewayClass", parseGatewayClass),
+    Gateway: indexed(objects.gateways, "Gateway", parseGateway, (gateway, id, give) => give(objects.gatewaysByClass, gateway.className, id, true)),
+    HTTPRoute: indexed(objects.routes, "HTTPRoute", parseHttpRoute),
+    ReferenceGrant: indexed(objects.grants, "ReferenceGrant", parseReferenceGrant, (grant, id, give) =>
+      give(objects.grantsByNamespace, grant.namespace, id, true),
+    ),
+    BackendTLSPolicy: indexed(objects.backendTls, "BackendTLSPolicy", parseBackendTlsPolicy, (policy, id, give) => {
+      for (const target of policy.targets) give(objects.backendTlsByService, `${policy.namespace}/${target.name}`, id, true);
+    }),
+    ApiPolicy: indexed(objects.policies, "ApiPolicy", parseApiPolicy, (policy, id, give) => {
+      for (const ref of policy.targetRefs) {
+        give(objects.policiesByTarget, targetKey(ref.kind, policy.key.namespace, ref.name, ref.sectionName), id, true);
+      }
+    }),
+    ApiConsumer: indexed(objects.consumers, "ApiConsumer", parseApiConsumer, (consumer, id, give) =>
+      give(objects.consumersByNamespace, consumer.key.namespace, id, true),
+    ),
+    Service: indexed(objects.services, "Service", parseService),
+    EndpointSlice: indexed(objects.slices, "EndpointSlice", parseEndpointSlice, (slice, id, give) =>
+      give(objects.slicesByService, `${slice.namespace}/${slice.service}`, id, true),
+    ),
+    Namespace: (_, object, { key }) => objects.namespaces.set(key.name, object && (object.metadata.labels ?? {})),
+    Secret: stored("Secret", parseSecret),
+    ConfigMap: stored("ConfigMap", parseConfigMap),
+    Jwks: (_, object, { key }) => objects.jwks.set(key.name, object?.spec as JwksState | undefined),
+  };
+
+  return { objects, put: (change) => parsers[change.key.kind]?.(keyId(change.key), change.object, change) };
+}
+
+/** `namespace/name`, or the name alone where there is no namespace. */
+function keyId({ namespace, name }: ObjectKey): string {
+  return namespace === "" ? name : `${namespace}/${name}`;
+}

@@ -1,0 +1,70 @@
+/** What the shell has been told, so that an output holds differences only. Content is remembered by hash. */
+import { contentHash } from "./hash.ts";
+import { joinKey, splitKey } from "./key.ts";
+import { compareText } from "./kinds/meta.ts";
+import type { CertificateChange, JsonObject, ObjectKey, ObjectStatus, Owner, ResourceChange, ResourceType, StatusChange } from "./world.ts";
+
+export interface Resource {
+  readonly gateway: string;
+  readonly type: ResourceType;
+  readonly name: string;
+  readonly json: JsonObject;
+  readonly owners: readonly Owner[];
+  readonly fallback?: JsonObject;
+}
+
+export interface Outbox {
+  resource(resource: Resource): void;
+  retract(gateway: string, type: ResourceType, name: string): void;
+  status(key: ObjectKey, status: ObjectStatus | undefined): void;
+  certificate(change: CertificateChange): void;
+  /** What changed since the last call, in a fixed order. */
+  take(): { readonly resources: readonly ResourceChange[]; readonly statuses: readonly StatusChange[]; readonly certificates: readonly CertificateChange[] };
+}
+
+export function createOutbox(): Outbox {
+  const told = new Map<string, string>(); // hash by id
+  const resources = new Map<string, ResourceChange>();
+  const statuses = new Map<string, StatusChange>();
+  const certificates = new Map<string, CertificateChange>();
+
+  /** Queues a change unless the shell knows the content; what was queued before it in the same pass is superseded. */
+  function tell<T>(queue: Map<string, T>, id: string, content: unknown, change: T): void {
+    const hash = content === undefined ? undefined : contentHash(content);
+    if (told.get(id) === hash) return;
+    if (hash === undefined) told.delete(id);
+    else told.set(id, hash);
+    queue.set(id, change);
+  }
+
+  return {
+    resource(resource) {
+      const { gateway, type, name, json, owners, fallback } = resource;
+      tell(resources, joinKey(gateway, type, name), [json, owners, fallback], resource);
+    },
+    retract(gateway, type, name) {
+      tell(resources, joinKey(gateway, type, name), undefined, { gateway, type, name, json: undefined, owners: [] });
+    },
+    status(key, status) {
+      tell(statuses, joinKey("status", key.kind, key.namespace, key.name), status, { key, status });
+    },
+    certificate(change) {
+      tell(certificates, joinKey("certificate", change.namespace, change.name), change.object, change);
+    },
+    take() {
+      const taken = { resources: inOrder(resources), statuses: inOrder(statuses), certificates: inOrder(certificates) };
+      for (const queue of [resources, statuses, certificates]) queue.clear();
+      return taken;
+    },
+  };
+}
+
+function inOrder<T>(queue: ReadonlyMap<string, T>): readonly T[] {
+  return [...queue].sort(([a], [b]) => compareText(a, b)).map(([, change]) => change);
+}
+
+/** For effects whose key is a resource's address. */
+export function resourceKey(key: string): { readonly gateway: string; readonly name: string } {
+  const [gateway = "", ...rest] = splitKey(key);
+  return { gateway, name: joinKey(...rest) };
+}

@@ -1,0 +1,202 @@
+/**
+ * The fixed filter chain: every slot present, every slot inert until a route speaks to it, byte-stable (docs/design/filter-chain.md).
+ * No slot is `disabled: true`: the scope is picked by filters, after the first route match, and a disabled slot would stay off then.
+ */
+import type { SlotName } from "../slice.ts";
+import { collectFilter } from "../envoy/collect.ts";
+import type { JsonObject } from "../world.ts";
+import { lowerScript, pickScript } from "./scope-picker.ts";
+
+/** Everything that Envoy's type URLs begin with. */
+export const TYPE = "type.googleapis.com/envoy.";
+const FILTER = `${TYPE}extensions.filters.http.`;
+
+/** Request headers with this prefix are ours: a client's are removed before anything reads them, ours before the upstream does. */
+export const INTERNAL_PREFIX = "x-gatewarden-";
+export const SCOPE_HEADER = "x-gatewarden-scope";
+/** Says which of the credential filters that are never inert (api_key, basic) has to run; its value is the slot's name. */
+export const AUTH_HEADER = "x-gatewarden-auth";
+/** `namespace/name` of the verified consumer. */
+export const CONSUMER_HEADER = "x-gatewarden-consumer";
+/** User name of a verified basic credential; the slot `identity` makes it the consumer's. */
+export const USER_HEADER = "x-gatewarden-user";
+/** Filter state in which the verified consumer stays for access logs after its header is gone. */
+export const CONSUMER_STATE = "gatewarden.consumer";
+
+/** Name of the policy inside the constant path guard; `local-reply.ts` makes its refusal a 400. */
+export const PATH_GUARD = "gatewarden#paths";
+
+type Source = "chain" | "gateway"; // where the filter's own configuration stands: in the listener, or in ECDS for the whole Gateway
+
+interface Slot {
+  readonly name: SlotName | "paths" | "remember";
+  readonly from: Source;
+  /** Types that typed_per_filter_config of a route or host may have under this name; Envoy ignores others without a word. */
+  readonly perRoute: readonly string[];
+  readonly inert: JsonObject;
+}
+
+const headerMutation = { "@type": `${FILTER}header_mutation.v3.HeaderMutation` };
+const headerMutationRoute = [`${FILTER}header_mutation.v3.HeaderMutationPerRoute`];
+const rbac = { "@type": `${FILTER}rbac.v3.RBAC` };
+const rbacRoute = [`${FILTER}rbac.v3.RBACPerRoute`];
+const switchedOff = [`${TYPE}config.route.v3.FilterConfig`];
+
+/** Slots in the order of the checks (api.md "Order of checks"). The names are API: routes, ECDS and statistics use them. */
+const slots: readonly Slot[] = [
+  { name: "lower", from: "chain", perRoute: switchedOff, inert: lua(lowerScript()) },
+  { name: "pick", from: "chain", perRoute: switchedOff, inert: lua(pickScript()) },
+  { name: "paths", from: "chain", perRoute: [], inert: pathGuard() },
+  { name: "select", from: "chain", perRoute: headerMutationRoute, inert: headerMutation },
+  { name: "collect", from: "chain", perRoute: [`${FILTER}lua.v3.LuaPerRoute`, ...switchedOff], inert: collectFilter() },
+  { name: "denylist", from: "chain", perRoute: rbacRoute, inert: rbac },
+  { name: "allowlist", from: "chain", perRoute: rbacRoute, inert: rbac },
+  ...rateLimits("pre", 0),
+  {
+    name: "jwt",
+    from: "gateway",
+    perRoute: [`${FILTER}jwt_authn.v3.PerRouteConfig`],
+    inert: { "@type": `${FILTER}jwt_authn.v3.JwtAuthentication` },
+  },
+  {
+    name: "api_key",
+    from: "gateway",
+    perRoute: [`${FILTER}api_key_auth.v3.ApiKeyAuthPerRoute`],
+    // Empty, it would refuse every request: it runs only where a route chose it.
+    inert: onlyWhenChosen("api_key", { "@type": `${FILTER}api_key_auth.v3.ApiKeyAuth` }),
+  },
+  {
+    name: "basic",
+    from: "chain",
+    perRoute: [`${FILTER}basic_auth.v3.BasicAuthPerRoute`],
+    // Users stand in the routes; Envoy wants one here: a hash that no password has.
+    inert: onlyWhenChosen("basic", {
+      "@type": `${FILTER}basic_auth.v3.BasicAuth`,
+      users: { inline_string: `nobody:{SHA}${"A".repeat(27)}=` },
+      forward_username_header: USER_HEADER,
+    }),
+  },
+  { name: "authn", from: "chain", perRoute: rbacRoute, inert: rbac },
+  {
+    name: "consumer",
+    from: "chain",
+    perRoute: [`${FILTER}header_to_metadata.v3.Config`],
+    inert: { "@type": `${FILTER}header_to_metadata.v3.Config` },
+  },
+  { name: "identity", from: "chain", perRoute: headerMutationRoute, inert: headerMutation },
+  { name: "remember", from: "chain", perRoute: [], inert: rememberConsumer() },
+  { name: "cert", from: "chain", perRoute: rbacRoute, inert: rbac },
+  { name: "authz", from: "chain", perRoute: rbacRoute, inert: rbac },
+  { name: "collect-post", from: "chain", perRoute: [`${FILTER}lua.v3.LuaPerRoute`, ...switchedOff], inert: collectFilter() },
+  ...rateLimits("post", 4),
+];
+
+/** Slots whose configuration is one ECDS resource per Gateway, named like the slot. */
+export const gatewaySlots: ReadonlyMap<string, JsonObject> = new Map(
+  slots.filter(({ from }) => from === "gateway").map(({ name, inert }) => [name, inert]),
+);
+
+const routeTypes: ReadonlyMap<string, readonly string[]> = new Map(slots.map(({ name, perRoute }) => [name, perRoute]));
+
+/** Why Envoy would silently ignore this per-route configuration; undefined when it will not. */
+export function slotFault(slot: string, config: JsonObject): string | undefined {
+  const types = routeTypes.get(slot);
+  if (types === undefined) return `no slot "${slot}" in the chain`;
+  const type = String(config["@type"]);
+  return types.includes(type) ? undefined : `slot "${slot}" does not take ${type}`;
+}
+
+/** `http_filters` of every HCM. */
+export function httpFilters(): readonly JsonObject[] {
+  return [
+    ...slots.map((slot) => (slot.from === "gateway" ? discovered(slot) : { name: slot.name, typed_config: slot.inert })),
+    { name: "router", typed_config: { "@type": `${FILTER}router.v3.Router`, suppress_envoy_headers: true } },
+  ];
+}
+
+/** A filter from ECDS. It starts inert and unwarmed: a listener never waits for it, and what is missing refuses (unknown requirement, no client). */
+function discovered({ name, inert }: Slot): JsonObject {
+  return {
+    name,
+    config_discovery: {
+      config_source: { ads: {}, resource_api_version: "V3" },
+      default_config: inert,
+      apply_default_config_without_warming: true,
+      type_urls: [String(inert["@type"])],
+    },
+  };
+}
+
+/** Wraps a filter that is never inert so that it runs only where header `x-gatewarden-auth` names its slot. */
+export function onlyWhenChosen(slot: "api_key" | "basic", filter: JsonObject): JsonObject {
+  const header = {
+    name: "chosen",
+    typed_config: { "@type": "type.googleapis.com/envoy.type.matcher.v3.HttpRequestHeaderMatchInput", header_name: AUTH_HEADER },
+  };
+  return {
+    "@type": `${TYPE}extensions.common.matching.v3.ExtensionWithMatcher`,
+    extension_config: { name: slot, typed_config: filter },
+    xds_matcher: {
+      matcher_list: {
+        matchers: [
+          {
+            predicate: { not_matcher: { single_predicate: { input: header, value_match: { exact: slot } } } },
+            on_match: {
+              action: {
+                name: "skip",
+                typed_config: { "@type": `${TYPE}extensions.filters.common.matcher.action.v3.SkipFilter` },
+              },
+            },
+          },
+        ],
+      },
+    },
+  };
+}
+
+/**
+ * Local limits: by what they are shared (the host: in its virtual host; the Gateway: ECDS) and over which proxies they count. `stage` lets
+ * `RouteAction.rate_limits` speak to one of them.
+ */
+function rateLimits(when: "pre" | "post", firstStage: number): readonly Slot[] {
+  const type = `${FILTER}local_ratelimit.v3.LocalRateLimit`;
+  const kinds = ["gateway", "gateway-shared", "host", "host-shared"] as const;
+  return kinds.map((kind, at) => ({
+    name: `rl-${when}-${kind}`,
+    from: kind.startsWith("gateway") ? "gateway" : "chain",
+    perRoute: kind.startsWith("gateway") ? [] : [type],
+    inert: { "@type": type, stat_prefix: `rl-${when}-${kind}`, stage: firstStage + at },
+  }));
+}
+
+function lua(script: string): JsonObject {
+  return { "@type": `${FILTER}lua.v3.Lua`, default_source_code: { inline_string: script } };
+}
+
+/** What a backend may read as another path than we did is refused: path parameters (`/a;x`, `/..;/`), plain or escaped. */
+function pathGuard(): JsonObject {
+  const evasive = { safe_regex: { regex: "[^?#]*(;|%3[bB])[\\s\\S]*" } };
+  return {
+    ...rbac,
+    rules: {
+      action: "DENY",
+      policies: {
+        [PATH_GUARD]: { permissions: [{ header: { name: ":path", string_match: evasive } }], principals: [{ any: true }] },
+      },
+    },
+  };
+}
+
+function rememberConsumer(): JsonObject {
+  return {
+    "@type": `${FILTER}set_filter_state.v3.Config`,
+    on_request_headers: [
+      {
+        object_key: CONSUMER_STATE,
+        factory_key: "envoy.string",
+        format_string: { text_format_source: { inline_string: `%REQ(${CONSUMER_HEADER})%` }, omit_empty_values: true },
+        skip_if_empty: true,
+      },
+    ],
+  };
+}

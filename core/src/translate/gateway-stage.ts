@@ -1,0 +1,137 @@
+/** The stages of one Gateway's listeners: which hosts, ports and shared slots exist, and the Envoy listener of a port. */
+import { EVERY_HOST, covers, isWildcard } from "../attach/hostname.ts";
+import type { Listener } from "../attach/listeners.ts";
+import { type Effective, effectiveSections, type Verdict } from "../attach/policies.ts";
+import { joinKey } from "../key.ts";
+import { idOf, ownerOf } from "../kinds/meta.ts";
+import type { Give } from "../memo.ts";
+import type { Resource } from "../outbox.ts";
+import type { ListenerContext, ListenerPiece, RouteContext } from "../slice.ts";
+import type { AnySlice } from "../slices.ts";
+import type { OwnGateway, Views } from "../views.ts";
+import type { Owner } from "../world.ts";
+import { gatewaySlots } from "./chain.ts";
+import { listenerJson, listenerName, type ServedListener } from "./listener.ts";
+import type { Wiring } from "./wiring.ts";
+
+/** What exists for the sake of a Gateway alone, without any route. */
+export function giveGateway(own: OwnGateway, wiring: Wiring, give: Give): void {
+  const gateway = idOf(own.gateway);
+  for (const listener of served(own)) {
+    give(wiring.ports, joinKey(gateway, String(listener.port)), listener.name, true);
+    for (const slot of gatewaySlots.keys()) give(wiring.slots, joinKey(gateway, slot), "", true);
+    // Hosts that another listener of the port has to itself: here they are answered as misdirected.
+    const elsewhere = served(own).filter(({ port, hcm, hostname }) => port === listener.port && hcm !== listener.hcm && covers(listener.hostname, hostname));
+    for (const { name, hostname } of [listener, ...elsewhere]) {
+      give(wiring.hosts, joinKey(gateway, listener.hcm, hostname), "", name);
+      giveWildcard(gateway, listener.hcm, hostname, wiring, give);
+    }
+  }
+}
+
+/** Every HCM has an index, also one without wildcards: proxies wait for it. */
+export function giveWildcard(gateway: string, hcm: string, pattern: string, wiring: Wiring, give: Give): void {
+  give(wiring.wildcards, joinKey(gateway, hcm), isWildcard(pattern) ? pattern : "", true);
+}
+
+function served({ listeners }: OwnGateway): readonly Listener[] {
+  return listeners.filter(({ fault }) => fault === undefined);
+}
+
+export interface ListenerReads {
+  readonly views: Views;
+  readonly wiring: Wiring;
+  readonly slices: readonly AnySlice[];
+  readonly logDirectory: string;
+  /** Pieces that the Gateway API's own fields ask for (`spec.tls.frontend`). */
+  foreignCertificates(namespace: string): ListenerContext["foreignCertificates"];
+}
+
+/** The sections of a listener as policies on it and its Gateway make them. */
+export function listenerVerdict(own: OwnGateway, listener: Listener, { views, slices }: Pick<ListenerReads, "views" | "slices">): Verdict {
+  return effectiveSections(views.layers(own.gateway, listener.name), slices, views.state);
+}
+
+export function clientCertificatesOf(verdict: Verdict): RouteContext["clientCertificates"] {
+  for (const { slice, enforced } of verdict.sections) {
+    if (enforced !== undefined && slice.clientCertificates !== undefined) return slice.clientCertificates(enforced.model as never);
+  }
+  return "Off";
+}
+
+export function listenerResource(own: OwnGateway, port: number, reads: ListenerReads, give: Give): Resource | undefined {
+  const gateway = idOf(own.gateway);
+  const listeners = served(own).filter((listener) => listener.port === port);
+  if (listeners.length === 0) return undefined;
+  const owners = new Map<string, Owner>([["Gateway", ownerOf("Gateway", own.gateway)]]);
+  const serving = listeners.map((listener, at): ServedListener => {
+    const certificates = listener.protocol === "HTTPS" ? certificateNames(own, listener) : [];
+    for (const name of certificates) give(reads.wiring.secrets, joinKey(gateway, name), "", true);
+    // HTTP listeners of a port share one HCM: what it is set to comes from the Gateway, or from its only listener.
+    if (listener.protocol === "HTTP" && at > 0) return { listener, certificates, pieces: [] };
+    const shared = listener.protocol === "HTTP" && listeners.length > 1;
+    return { listener, certificates, pieces: listenerPieces(own, listener, shared, reads, owners, give) };
+  });
+  return {
+    gateway,
+    type: "listener",
+    name: listenerName(port),
+    json: listenerJson(port, boundAddresses(own), serving),
+    owners: [...owners.values()],
+  };
+}
+
+export function boundAddresses({ gateway }: OwnGateway): readonly string[] {
+  const written = gateway.addresses.filter(({ type, value }) => type === "IPAddress" && value !== "").map(({ value }) => value);
+  return written.length === 0 ? ["0.0.0.0"] : written;
+}
+
+function certificateNames({ gateway }: OwnGateway, listener: Listener): readonly string[] {
+  return (listener.spec.tls?.certificateRefs ?? []).flatMap((ref) =>
+    ref.group === "" && ref.kind === "Secret" ? [`${ref.namespace ?? gateway.namespace}/${ref.name}`] : [],
+  );
+}
+
+function listenerPieces(own: OwnGateway, listener: Listener, shared: boolean, reads: ListenerReads, owners: Map<string, Owner>, give: Give): readonly ListenerPiece[] {
+  const { views, slices, wiring } = reads;
+  const gateway = idOf(own.gateway);
+  const layers = views.layers(own.gateway, listener.name).filter(({ level }) => !shared || level === "Gateway");
+  const verdict = effectiveSections(layers, slices, views.state);
+  return verdict.sections.flatMap((effective) => {
+    const piece = listenerPiece(own, listener, effective, reads);
+    if (piece === undefined || effective.enforced === undefined) return [];
+    for (const { namespace, name, uid, generation } of effective.enforced.sources) {
+      owners.set(`${namespace}/${name}`, { key: { kind: "ApiPolicy", namespace, name }, uid, generation });
+    }
+    for (const policy of verdict.policies) {
+      const state = views.state(policy, effective.slice);
+      if (state.ok) for (const use of state.clusters) give(wiring.clusters, joinKey(gateway, use.name), "", use);
+    }
+    for (const { type, name, json } of piece.resources ?? []) give(wiring.named, joinKey(gateway, type, name), "", json);
+    for (const change of piece.certificates ?? []) give(wiring.certificates, `${change.namespace}/${change.name}`, "", change);
+    const [source] = effective.enforced.sources;
+    for (const [at, problem] of (piece.problems ?? []).entries()) {
+      give(wiring.placeProblems, `${source.namespace}/${source.name}`, joinKey(gateway, listener.name, effective.slice.key, String(at)), problem);
+    }
+    return [piece];
+  });
+}
+
+function listenerPiece(own: OwnGateway, listener: Listener, { slice, enforced }: Effective, reads: ListenerReads): ListenerPiece | undefined {
+  if (enforced === undefined || slice.listener === undefined) return undefined;
+  const { namespace, name, uid, annotations } = own.gateway;
+  const foreign = reads.foreignCertificates(namespace);
+  return slice.listener(enforced.model as never, {
+    gateway: { namespace, name, uid, annotations },
+    listener: {
+      name: listener.name,
+      port: listener.port,
+      protocol: listener.protocol,
+      hostname: listener.hostname === EVERY_HOST ? undefined : listener.hostname,
+      certificateRefs: (listener.spec.tls?.certificateRefs ?? []).map((ref) => ({ kind: "Secret", namespace: ref.namespace ?? namespace, name: ref.name })),
+    },
+    source: enforced.sources[0],
+    ...(foreign === undefined ? {} : { foreignCertificates: foreign }),
+    logDirectory: reads.logDirectory,
+  });
+}

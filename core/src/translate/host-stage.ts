@@ -1,0 +1,142 @@
+/** The stage of scopes: one effect per host pattern of an HCM. Everything that is per host, and what its routes need from later stages. */
+import { effectiveSections } from "../attach/policies.ts";
+import { ruleFault } from "../attach/route-faults.ts";
+import type { HttpRoute } from "../kinds/gateway-api/http-route.ts";
+import { byAge, compareText, idOf, ownerOf } from "../kinds/meta.ts";
+import { joinKey } from "../key.ts";
+import type { Give } from "../memo.ts";
+import type { Resource } from "../outbox.ts";
+import type { RouteContext, SectionKey } from "../slice.ts";
+import type { AnySlice } from "../slices.ts";
+import type { OwnGateway, Views } from "../views.ts";
+import type { JsonObject, Owner } from "../world.ts";
+import type { Listener } from "../attach/listeners.ts";
+import { closedScope, type HostContent, hostScope } from "./host.ts";
+import { byPrecedence, type Ranked } from "./match.ts";
+import { closedAnswer, MISDIRECTED } from "./refusal.ts";
+import { type RuleOutput, type TlsToBackend, translateRule } from "./rule.ts";
+import { scopeName } from "./scope-picker.ts";
+import type { Wiring } from "./wiring.ts";
+
+export interface HostReads {
+  readonly views: Views;
+  readonly wiring: Wiring;
+  readonly slices: readonly AnySlice[];
+  route(id: string): HttpRoute | undefined;
+  requirePolicy(gateway: OwnGateway): boolean;
+  clientCertificates(gateway: OwnGateway, listener: Listener): RouteContext["clientCertificates"];
+  backendTls(service: string, port: number): TlsToBackend | undefined;
+}
+
+export interface HostPlace {
+  readonly gateway: string;
+  readonly hcm: string;
+  readonly pattern: string;
+}
+
+/** Undefined when the Gateway is not ours any more. */
+export function hostResource(place: HostPlace, reads: HostReads, give: Give): Resource | undefined {
+  const { gateway: gatewayId, hcm, pattern } = place;
+  const { views, wiring } = reads;
+  const own = views.gateways.get(gatewayId);
+  if (own === undefined) return undefined;
+  const found = wiring.hosts.get(joinKey(gatewayId, hcm, pattern));
+  const listener = own.listeners.find(({ name }) => name === [...found.values()][0]);
+  const base = { gateway: gatewayId, type: "scope", name: scopeName(hcm, pattern) } as const;
+  if (listener === undefined || listener.hcm !== hcm) {
+    return { ...base, json: hostScope(hcm, pattern, { routes: [], shared: {} }, MISDIRECTED), owners: [] };
+  }
+  const routes = ownersRoutes([...found.keys()].flatMap((id) => (id === "" ? [] : (reads.route(id) ?? []))), pattern, wiring, give);
+  const ranked: { readonly rank: Ranked; readonly json: readonly JsonObject[] }[] = [];
+  const outputs: RuleOutput[] = [];
+  const owners = new Map<string, Owner>();
+  for (const route of routes) {
+    owners.set(`HTTPRoute/${idOf(route)}`, ownerOf("HTTPRoute", route));
+    for (const [at, rule] of route.rules.entries()) {
+      if (ruleFault(rule, at) !== undefined) continue;
+      const output = ruleOutput(reads, own, listener, route, at, owners);
+      outputs.push(output);
+      rule.matches.forEach((match, index) => {
+        ranked.push({ rank: { route, match, rule: at, at: index }, json: output.matches[index] ?? [] });
+      });
+    }
+  }
+  ranked.sort((a, b) => byPrecedence(a.rank, b.rank));
+  const content: HostContent = { routes: ranked.flatMap(({ json }) => json), shared: sharedSlots(outputs, reads.slices) };
+  giveNeeds(place, outputs, [...owners.values()], reads, give);
+  const sorted = [...owners.values()].sort((a, b) => compareText(ownerText(a), ownerText(b)));
+  return {
+    ...base,
+    json: hostScope(hcm, pattern, content),
+    owners: sorted,
+    ...(routes.length === 0 ? {} : { fallback: closedScope(hcm, pattern, rejectedAnswer(sorted)) }),
+  };
+}
+
+function ownerText({ key }: Owner): string {
+  return `${key.kind}/${key.namespace}/${key.name}`;
+}
+
+function rejectedAnswer(owners: readonly Owner[]): ReturnType<typeof closedAnswer> {
+  const culprit = owners.find(({ key }) => key.kind === "ApiPolicy") ?? owners[0];
+  const name = culprit === undefined ? "" : `${culprit.key.namespace}/${culprit.key.name}`;
+  return closedAnswer(name, "the proxy refused its configuration");
+}
+
+/** A host belongs to the namespace of the oldest route that claims it on this listener (rules.md R41); others' routes do not get in. */
+function ownersRoutes(routes: readonly HttpRoute[], pattern: string, wiring: Wiring, give: Give): readonly HttpRoute[] {
+  const [first, ...rest] = routes.toSorted(byAge);
+  if (first === undefined) return [];
+  const foreign = rest.filter(({ namespace }) => namespace !== first.namespace);
+  for (const route of foreign) give(wiring.lostHosts, idOf(route), pattern, first.namespace);
+  return [first, ...rest.filter((route) => !foreign.includes(route))];
+}
+
+function ruleOutput(reads: HostReads, own: OwnGateway, listener: Listener, route: HttpRoute, at: number, owners: Map<string, Owner>): RuleOutput {
+  const { views, wiring } = reads;
+  const rule = route.rules[at];
+  if (rule === undefined) throw new Error("no such rule");
+  const verdict = effectiveSections(views.layers(own.gateway, listener.name, route, rule.name), reads.slices, views.state);
+  for (const { key, uid, generation } of verdict.policies) {
+    owners.set(`ApiPolicy/${key.namespace}/${key.name}`, { key, uid, generation });
+  }
+  const gateway = idOf(own.gateway);
+  const ownHeaders = new Set([...wiring.ownHeaders.get(route.namespace).keys(), ...wiring.ownHeaders.get(gateway).keys()]);
+  return translateRule({
+    gateway,
+    listener,
+    route,
+    rule,
+    at,
+    verdict,
+    clientCertificates: reads.clientCertificates(own, listener),
+    requirePolicy: reads.requirePolicy(own),
+    ownHeaders: [...ownHeaders].sort(compareText),
+    backend: (ref) => views.backend(ref, { kind: "HTTPRoute", namespace: route.namespace }),
+    backendTls: reads.backendTls,
+  });
+}
+
+function sharedSlots(outputs: readonly RuleOutput[], slices: readonly AnySlice[]): Readonly<Record<string, JsonObject>> {
+  const bySection = new Map<SectionKey, Map<string, JsonObject>>();
+  for (const { section, entry } of outputs.flatMap(({ host }) => host)) {
+    const entries = bySection.get(section) ?? new Map<string, JsonObject>();
+    bySection.set(section, entries.set(entry.key, entry.value));
+  }
+  return Object.assign({}, ...slices.map((slice) => slice.host?.(bySection.get(slice.key) ?? new Map()) ?? {})) as Record<string, JsonObject>;
+}
+
+function giveNeeds({ gateway, hcm, pattern }: HostPlace, outputs: readonly RuleOutput[], owners: readonly Owner[], { wiring }: HostReads, give: Give): void {
+  for (const [at, output] of outputs.entries()) {
+    for (const use of output.clusters) give(wiring.clusters, joinKey(gateway, use.name), "", use);
+    for (const { slot, key, value, section } of output.gateway) {
+      give(wiring.entries, joinKey(gateway, slot), key, { section, json: value });
+      for (const owner of owners) if (owner.key.kind === "ApiPolicy") give(wiring.entryOwners, joinKey(gateway, slot), ownerText(owner), owner);
+    }
+    for (const { type, name, json } of output.resources) give(wiring.named, joinKey(gateway, type, name), "", json);
+    for (const change of output.certificates) give(wiring.certificates, `${change.namespace}/${change.name}`, "", change);
+    for (const { policy, problem } of output.problems) {
+      give(wiring.placeProblems, policy, joinKey(gateway, hcm, pattern, String(at)), problem);
+    }
+  }
+}

@@ -1,0 +1,143 @@
+/**
+ * What a refused call gets (api.md): problem+json for Envoy's own answers ≥ 400, by the filter that gave them. Constant: who refused
+ * stands in the route's metadata. Redirects and upstream answers stay untouched.
+ */
+import type { JsonObject } from "../world.ts";
+import { PATH_GUARD, TYPE } from "./chain.ts";
+import { refusalName } from "./refusal.ts";
+
+/** filter_metadata key of everything that local replies and logs say about a route. */
+export const ROUTE_METADATA = "gatewarden";
+
+interface Mapper {
+  /** CEL over the answer; all of them also ask for a code of at least 400. */
+  readonly when: string;
+  readonly code: string;
+  readonly title: string;
+  readonly detail: string;
+  /** Key of the route's metadata that names the policy. */
+  readonly policy?: string;
+  readonly status?: number;
+  readonly challenge?: boolean;
+}
+
+const details = "response.code_details";
+const metadata = (key: string): string => `%METADATA(ROUTE:${ROUTE_METADATA}:${key})%`;
+
+/** First match answers. */
+const mappers: readonly Mapper[] = [
+  {
+    when: `${details} == 'direct_response'`,
+    code: metadata("code"),
+    title: metadata("title"),
+    detail: metadata("detail"),
+    policy: "policy",
+    challenge: true,
+  },
+  ...([401, 403, 503] as const).map((status): Mapper => ({
+    when: `${details}.contains('${refusalName(status)}')`,
+    code: metadata("code"),
+    title: metadata("title"),
+    detail: metadata("detail"),
+    policy: "policy",
+    status,
+    challenge: true,
+  })),
+  {
+    when: `${details}.contains('${PATH_GUARD}')`,
+    code: "GW-PATH-001",
+    title: "Bad Request",
+    detail: "the path holds a semicolon, which servers read differently",
+    status: 400,
+  },
+  { when: `${details}.contains('#denylist')`, code: "GW-DENY-001", title: "Forbidden", detail: "this address is denied", policy: "denylist" },
+  { when: `${details}.startsWith('rbac_access_denied') && ${details}.contains('#allowlist')`, code: "GW-ALLOW-001", title: "Forbidden", detail: "this address is not allowed", policy: "allowlist" },
+  { when: `${details}.contains('#mtls')`, code: "GW-MTLS-001", title: "Forbidden", detail: "this client certificate is not allowed", policy: "mtls" },
+  { when: "response.code == 429", code: "GW-RATE-001", title: "Too Many Requests", detail: "too many requests", policy: "rateLimit" },
+  {
+    when: `${details}.startsWith('jwt_authn_access_denied{Jwt_is_missing') || ${details} == 'missing_api_key' || ${details} == 'no_credential_for_basic_auth'`,
+    code: "GW-AUTHN-001",
+    title: "Unauthorized",
+    detail: "no credential",
+    policy: "authentication",
+    status: 401,
+    challenge: true,
+  },
+  {
+    // A token of an issuer whose keys were never obtained (slices/authentication/jwt.ts).
+    when: `${details}.contains('Jwks_remote_fetch_is_failed')`,
+    code: "GW-AUTHN-005",
+    title: "Service Unavailable",
+    detail: "jwks-unavailable: the keys of this token's issuer are not there",
+    policy: "authentication",
+    status: 503,
+  },
+  {
+    when: `${details}.contains('Jwt_is_expired')`,
+    code: "GW-AUTHN-004",
+    title: "Unauthorized",
+    detail: "this token is expired",
+    policy: "authentication",
+    status: 401,
+    challenge: true,
+  },
+  {
+    when: `${details}.startsWith('jwt_authn_access_denied') || ${details}.contains('#authentication') || response.code == 401`,
+    code: "GW-AUTHN-002",
+    title: "Unauthorized",
+    detail: "this credential is not accepted",
+    policy: "authentication",
+    status: 401,
+    challenge: true,
+  },
+  { when: "response.code == 403", code: "GW-AUTHN-003", title: "Forbidden", detail: "this caller is not allowed here", policy: "authentication" },
+  { when: "response.code == 400", code: "GW-HTTP-400", title: "Bad Request", detail: "the request is malformed" },
+  { when: "response.code == 404", code: "GW-ROUTE-001", title: "Not Found", detail: "no route for this host and path" },
+  { when: "response.code == 408", code: "GW-HTTP-408", title: "Request Timeout", detail: "the request took too long to arrive" },
+  { when: "response.code == 413", code: "GW-HTTP-413", title: "Content Too Large", detail: "the request is too large" },
+  { when: "response.code == 431", code: "GW-HTTP-431", title: "Request Header Fields Too Large", detail: "the request's headers are too large" },
+  { when: "response.code == 504", code: "GW-UPSTREAM-504", title: "Gateway Timeout", detail: "the service did not answer in time" },
+  { when: "response.code >= 500", code: "GW-UPSTREAM-503", title: "Service Unavailable", detail: "the service could not be reached" },
+  { when: "response.code >= 400", code: "GW-HTTP-000", title: "Request Refused", detail: "the request was refused" },
+];
+
+export function localReplyConfig(): JsonObject {
+  return { mappers: mappers.map(mapperJson) };
+}
+
+function mapperJson(mapper: Mapper): JsonObject {
+  const policy = mapper.policy === undefined ? undefined : metadata(mapper.policy);
+  return {
+    filter: {
+      extension_filter: {
+        name: "cel",
+        typed_config: {
+          "@type": `${TYPE}extensions.access_loggers.filters.cel.v3.ExpressionFilter`,
+          expression: `response.code >= 400 && (${mapper.when})`,
+        },
+      },
+    },
+    ...(mapper.status === undefined ? {} : { status_code: mapper.status }),
+    headers_to_add: [
+      ...(policy === undefined ? [] : [header("x-gatewarden-policy", policy)]),
+      ...(mapper.challenge === true ? [header("www-authenticate", metadata("challenge"))] : []),
+    ],
+    body_format_override: {
+      content_type: "application/problem+json",
+      omit_empty_values: true,
+      json_format: {
+        type: "about:blank",
+        title: mapper.title,
+        status: "%RESPONSE_CODE%",
+        detail: mapper.detail,
+        code: mapper.code,
+        ...(policy === undefined ? {} : { policy }),
+        requestId: "%REQ(X-REQUEST-ID)%",
+      },
+    },
+  };
+}
+
+function header(key: string, value: string): JsonObject {
+  return { header: { key, value }, append_action: "OVERWRITE_IF_EXISTS_OR_ADD", keep_empty_value: false };
+}

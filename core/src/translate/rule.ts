@@ -1,0 +1,237 @@
+/** One rule of an HTTPRoute under one host: its Envoy routes with everything that its policies ask for, or the answer that closes it. */
+import type { Backend } from "../attach/backend.ts";
+import { clusterName } from "../attach/backend.ts";
+import type { Closed, Effective, Verdict } from "../attach/policies.ts";
+import type { Listener } from "../attach/listeners.ts";
+import type { BackendRef, HttpRoute, RouteMatch, RouteRule } from "../kinds/gateway-api/http-route.ts";
+import { idOf } from "../kinds/meta.ts";
+import type { Problem } from "../problems.ts";
+import type { BackendTls, NamedResource, RouteContext, RoutePiece, SectionKey, SharedEntry, SlotName } from "../slice.ts";
+import type { CertificateChange, JsonObject } from "../world.ts";
+import { actionJson, headerEdits, type Mirror, type Target } from "./action.ts";
+import { TYPE } from "./chain.ts";
+import type { ClusterUse } from "./cluster.ts";
+import { answerRoute, configFault } from "./host.ts";
+import { ROUTE_METADATA } from "./local-reply.ts";
+import { matchJson } from "./match.ts";
+import { mergeJson } from "./merge-json.ts";
+import { type Draft, drafts, joinPieces, type SlicePiece } from "./piece.ts";
+import { type Answer, answerMetadata, closedAnswer, NO_BACKEND, NO_POLICY, refusalRoute } from "./refusal.ts";
+
+export interface RuleInput {
+  readonly gateway: string; // namespace/name
+  readonly listener: Listener;
+  readonly route: HttpRoute;
+  readonly rule: RouteRule;
+  readonly at: number;
+  readonly verdict: Verdict;
+  readonly clientCertificates: RouteContext["clientCertificates"];
+  /** Answer 403 where nothing says who may call. */
+  readonly requirePolicy: boolean;
+  /** Header names that only we may set here. */
+  readonly ownHeaders: readonly string[];
+  backend(ref: BackendRef): Backend;
+  /** How the Service's port is called when no policy of ours says it. */
+  backendTls(service: string, port: number): TlsToBackend | undefined;
+}
+
+/** From a BackendTLSPolicy; one that cannot be followed leaves the backend uncallable. */
+export type TlsToBackend = { readonly ok: true; readonly id: string; readonly transportSocket: JsonObject } | { readonly ok: false };
+
+export interface RuleOutput {
+  /** Envoy routes by match of the rule. */
+  readonly matches: readonly (readonly JsonObject[])[];
+  readonly clusters: readonly ClusterUse[];
+  readonly host: readonly { readonly section: SectionKey; readonly entry: SharedEntry }[];
+  readonly gateway: readonly (SharedEntry & { readonly slot: SlotName; readonly section: SectionKey })[];
+  readonly resources: readonly NamedResource[];
+  readonly certificates: readonly CertificateChange[];
+  /** What only this place shows, by policy (`namespace/name`). */
+  readonly problems: readonly { readonly policy: string; readonly problem: Problem }[];
+}
+
+const nothing = { clusters: [], host: [], gateway: [], resources: [], certificates: [], problems: [] } as const;
+
+export function translateRule(input: RuleInput): RuleOutput {
+  const { verdict, rule } = input;
+  const context = contextsOf(input);
+  const unsupported = unsupportedSections(verdict.sections, context);
+  const problems = unsupported.map(({ policy, problem }) => ({ policy, problem }));
+  const [closed] = [...verdict.closed, ...unsupported.flatMap(({ closes }) => closes ?? [])];
+  if (closed !== undefined) return { ...nothing, problems, matches: answered(input, closedAnswer(closed.policy, closed.detail)) };
+  const authenticated = verdict.sections.some(({ slice, enforced }) => slice.key === "authentication" && enforced !== undefined);
+  if (!authenticated && input.requirePolicy) return { ...nothing, problems, matches: answered(input, NO_POLICY) };
+
+  const usable = verdict.sections.filter(({ slice }) => !unsupported.some((one) => one.section === slice.key));
+  const pieces = usable.map((effective): SlicePiece => ({ slice: effective.slice, piece: pieceOf(effective, context) }));
+  const tls = pieces.find(({ piece }) => piece.backendTls !== undefined)?.piece.backendTls;
+  const backends = backendsOf(input, tls);
+  const branches = drafts(pieces);
+  const faulty = branches.map(({ slots }) => configFault(slots)).find((fault) => fault !== undefined);
+  if (faulty !== undefined) return { ...nothing, problems, matches: answered(input, closedAnswer(idOf(input.route), faulty)) };
+
+  return {
+    problems,
+    matches: rule.matches.map((match, at) => matchRoutes(input, match, at, branches, backends)),
+    clusters: backends.clusters,
+    host: pieces.flatMap(({ slice, piece }) => (piece.host ?? []).map((entry) => ({ section: slice.key, entry }))),
+    gateway: pieces.flatMap(({ slice, piece }) =>
+      [...(piece.gateway ?? []), ...(piece.branches ?? []).flatMap((branch) => branch.piece.gateway ?? [])].map((entry) => ({
+        ...entry,
+        section: slice.key,
+      })),
+    ),
+    resources: tls?.resources ?? [],
+    certificates: tls?.certificates ?? [],
+  };
+}
+
+type ContextOf = (effective: Effective, audit: boolean) => RouteContext;
+
+function contextsOf({ route, gateway, listener, clientCertificates }: RuleInput): ContextOf {
+  return (effective, audit) => {
+    const sources = (audit ? effective.audited : effective.enforced)?.sources;
+    if (sources === undefined) throw new Error("a section without a source");
+    return {
+      namespace: route.namespace,
+      gateway,
+      source: sources[0],
+      sources,
+      clientCertificates,
+      tls: listener.protocol === "HTTPS",
+      audit,
+    };
+  };
+}
+
+interface Unsupported {
+  readonly section: SectionKey;
+  readonly policy: string;
+  readonly problem: Problem;
+  readonly closes: Closed | undefined;
+}
+
+function unsupportedSections(sections: readonly Effective[], contextOf: ContextOf): readonly Unsupported[] {
+  return sections.flatMap((effective) => {
+    const { slice, enforced } = effective;
+    if (enforced === undefined || slice.unsupported === undefined) return [];
+    const context = contextOf(effective, false);
+    const { source } = context;
+    return slice.unsupported(enforced.model, context).map((problem) => ({
+      section: slice.key,
+      policy: `${source.namespace}/${source.name}`,
+      problem,
+      closes: slice.closes ? { policy: source.text, detail: problem.message } : undefined,
+    }));
+  });
+}
+
+function pieceOf(effective: Effective, contextOf: ContextOf): RoutePiece {
+  const { slice, enforced, audited } = effective;
+  const piece = (part: Effective["enforced"], audit: boolean): RoutePiece =>
+    part === undefined ? {} : (slice.route?.(part.model, contextOf(effective, audit)) ?? {});
+  if (audited === undefined) return piece(enforced, false);
+  return joinPieces(piece(enforced, false), piece(audited, true));
+}
+
+/** Names of Envoy routes are never empty: the `pick` filter knows by them that a host was found. */
+function routeName({ route, rule, at }: RuleInput, match: number, part: string): string {
+  return `${idOf(route)}/${rule.name ?? at}/${match}${part}`;
+}
+
+function answered(input: RuleInput, answer: Answer): readonly (readonly JsonObject[])[] {
+  return input.rule.matches.map((match, at) => [answerRoute(routeName(input, at, ""), answer, matchJson(match))]);
+}
+
+interface Backends {
+  readonly targets: readonly Target[];
+  readonly mirrors: readonly Mirror[];
+  readonly clusters: readonly ClusterUse[];
+  /** Share of the weight that leads to nothing and has to answer 500. */
+  readonly lost: number;
+}
+
+function backendsOf(input: RuleInput, tls: BackendTls | undefined): Backends {
+  const { rule } = input;
+  const clusters: ClusterUse[] = [];
+  const use = (ref: BackendRef): string | undefined => {
+    const backend = input.backend(ref);
+    if (!backend.ok) return undefined;
+    const { service, port } = backend;
+    const security = tls === undefined ? input.backendTls(service, port.port) : ownTls(tls, ref);
+    if (security?.ok === false) return undefined;
+    const name = clusterName(service, port.port, security?.id);
+    clusters.push({ name, service, port, ...(security === undefined ? {} : { transportSocket: security.transportSocket }) });
+    return name;
+  };
+  const targets: Target[] = [];
+  let lost = 0;
+  for (const backend of rule.backends) {
+    const cluster = use(backend);
+    if (cluster === undefined) lost += backend.weight;
+    else targets.push({ cluster, weight: backend.weight, filters: backend.filters });
+  }
+  const mirrors = rule.filters.flatMap((filter): readonly Mirror[] => {
+    if (filter.type !== "RequestMirror") return [];
+    const cluster = use(filter.backend);
+    return cluster === undefined ? [] : [{ cluster, ...(filter.fraction === undefined ? {} : { fraction: filter.fraction }) }];
+  });
+  const total = lost + targets.reduce((sum, { weight }) => sum + weight, 0);
+  return { targets, mirrors, clusters, lost: total === 0 ? 0 : lost / total };
+}
+
+function ownTls(tls: BackendTls, { namespace, name }: BackendRef): TlsToBackend {
+  return { ok: true, id: tls.id, transportSocket: tls.transportSocket({ namespace, name }) };
+}
+
+function matchRoutes(input: RuleInput, match: RouteMatch, at: number, branches: readonly Draft[], backends: Backends): readonly JsonObject[] {
+  const written = matchJson(match);
+  const action = actionJson(input.rule, match, backends.targets, backends.mirrors, input.listener);
+  const routes = branches.map((draft, branch) => {
+    const name = routeName(input, at, branches.length === 1 ? "" : `/${branch}`);
+    return draftRoute(input, name, mergeJson(written, draft.match as JsonObject), draft, action);
+  });
+  if (action === undefined || "redirect" in action || backends.lost === 0) return routes;
+  // The share of backends that do not exist answers 500 (Gateway API), before the others are chosen.
+  const share = { default_value: { numerator: Math.round(backends.lost * 1_000_000), denominator: "MILLION" } };
+  return [answerRoute(routeName(input, at, "/lost"), NO_BACKEND, { ...written, runtime_fraction: share }), ...routes];
+}
+
+function draftRoute(input: RuleInput, name: string, match: JsonObject, draft: Draft, action: JsonObject | undefined): JsonObject {
+  const { refuse } = draft;
+  const refusal = refuse === undefined ? undefined : refusalRoute(refuse, draft.rateLimits);
+  const slots: Record<string, JsonObject> = { ...draft.slots };
+  if (refusal !== undefined) slots["authz"] = refusal.authz;
+  const select = [...input.ownHeaders.map((header): JsonObject => ({ remove: header })), ...draft.select];
+  if (select.length > 0) slots["select"] = mutations(select);
+  const { identity, identityQuery } = draft;
+  if (identity.length > 0 || identityQuery.length > 0) slots["identity"] = mutations(identity, identityQuery);
+  const metadata: JsonObject = {
+    route: `${idOf(input.route)}/${input.rule.name ?? input.at}`,
+    ...draft.metadata,
+    ...(refuse === undefined ? {} : answerMetadata(refuse)),
+    ...(refusal === undefined && action === undefined ? answerMetadata(NO_BACKEND) : {}),
+  };
+  const acting = refusal?.action ?? withLimits(action, draft.rateLimits) ?? { direct_response: { status: NO_BACKEND.status } };
+  return {
+    name,
+    match,
+    ...acting,
+    ...headerEdits(input.rule.filters),
+    metadata: { filter_metadata: { [ROUTE_METADATA]: metadata } },
+    ...(Object.keys(slots).length === 0 ? {} : { typed_per_filter_config: slots }),
+  };
+}
+
+function withLimits(action: JsonObject | undefined, rateLimits: readonly JsonObject[]): JsonObject | undefined {
+  const route = action?.["route"] as JsonObject | undefined;
+  if (route === undefined || rateLimits.length === 0) return action;
+  return { ...action, route: { ...route, rate_limits: rateLimits } };
+}
+
+function mutations(list: readonly JsonObject[], query: readonly JsonObject[] = []): JsonObject {
+  return {
+    "@type": `${TYPE}extensions.filters.http.header_mutation.v3.HeaderMutationPerRoute`,
+    mutations: { request_mutations: list, ...(query.length === 0 ? {} : { query_parameter_mutations: query }) },
+  };
+}

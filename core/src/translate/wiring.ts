@@ -1,0 +1,46 @@
+/** The relations between stages: what one stage gives for the next. */
+import type { Graph, Relation } from "../memo.ts";
+import type { Problem } from "../problems.ts";
+import type { SectionKey } from "../slice.ts";
+import type { CertificateChange, JsonObject, Owner } from "../world.ts";
+import type { ClusterUse } from "./cluster.ts";
+
+export interface Wiring {
+  /** By gateway, HCM, pattern: the routes found there with their listener; member "" is a listener's own hostname. */
+  readonly hosts: Relation<string>;
+  /** By gateway and HCM. */
+  readonly wildcards: Relation<true>;
+  readonly ports: Relation<true>; // by gateway and port
+  readonly attachedRoutes: Relation<true>; // by gateway and listener
+  readonly gatewaysByNamespace: Relation<true>; // Gateways that routes of a namespace attach to
+  readonly lostHosts: Relation<string>; // by route: host patterns that an older route of another namespace holds
+  readonly slots: Relation<true>; // by gateway and slot: ECDS resources that exist
+  readonly entries: Relation<{ readonly section: SectionKey; readonly json: JsonObject }>; // by gateway and slot
+  readonly entryOwners: Relation<Owner>; // by gateway and slot
+  readonly clusters: Relation<ClusterUse>; // by gateway and name; member ""
+  readonly secrets: Relation<true>; // by gateway and name: TLS secrets of listeners
+  readonly named: Relation<JsonObject>; // by gateway, type and name; member ""
+  readonly certificates: Relation<CertificateChange>; // by namespace/name; member ""
+  readonly placeProblems: Relation<Problem>; // by policy: what only a place shows
+  readonly ownHeaders: Relation<true>; // by `namespace` or gateway id: header names that only we may set
+}
+
+export function createWiring(graph: Graph): Wiring {
+  return {
+    hosts: graph.relation("hosts-by-pattern"),
+    wildcards: graph.relation("wildcards-by-hcm"),
+    ports: graph.relation("ports"),
+    attachedRoutes: graph.relation("routes-by-listener"),
+    gatewaysByNamespace: graph.relation("gateways-by-namespace"),
+    lostHosts: graph.relation("lost-hosts-by-route"),
+    slots: graph.relation("slots"),
+    entries: graph.relation("entries-by-slot"),
+    entryOwners: graph.relation("owners-by-slot"),
+    clusters: graph.relation("clusters-by-name"),
+    secrets: graph.relation("secrets-by-name"),
+    named: graph.relation("named-by-name"),
+    certificates: graph.relation("certificates-by-name"),
+    placeProblems: graph.relation("problems-by-policy"),
+    ownHeaders: graph.relation("own-headers"),
+  };
+}

@@ -1,0 +1,100 @@
+/** What several stages ask of the world, derived once: our Gateways, where routes attach, which policies hold, what references lead to. */
+import { type Attachment, attach } from "./attach/attachment.ts";
+import { type Backend, resolveBackend } from "./attach/backend.ts";
+import { type Listener, listenersOf } from "./attach/listeners.ts";
+import { type Layer, olderPolicy, type SectionState } from "./attach/policies.ts";
+import type { ParsedApiPolicy } from "./kinds/api-policy.ts";
+import type { Gateway } from "./kinds/gateway-api/gateway.ts";
+import type { BackendRef, HttpRoute } from "./kinds/gateway-api/http-route.ts";
+import { grants, type Reference } from "./kinds/gateway-api/reference-grant.ts";
+import { idOf } from "./kinds/meta.ts";
+import type { Derived, Graph } from "./memo.ts";
+import { type Objects, targetKey } from "./objects.ts";
+import type { Level } from "./slice.ts";
+import type { AnySlice } from "./slices.ts";
+
+/** A Gateway whose class is ours. */
+export interface OwnGateway {
+  readonly gateway: Gateway;
+  readonly listeners: readonly Listener[];
+}
+
+export interface Views {
+  readonly slices: readonly AnySlice[];
+  readonly gateways: Derived<OwnGateway | undefined>;
+  readonly attachments: Derived<Attachment>;
+  permitted(reference: Reference, namespace: string): boolean;
+  backend(ref: BackendRef, from: { readonly group?: string; readonly kind: string; readonly namespace: string }): Backend;
+  /** Far to near; `rule` is the name of a route rule. */
+  layers(gateway: Gateway, listener: string, route?: HttpRoute, rule?: string): readonly Layer[];
+  policiesAt(kind: string, namespace: string, name: string, section?: string): readonly ParsedApiPolicy[];
+  state(policy: ParsedApiPolicy, slice: AnySlice): SectionState;
+}
+
+const detached: Attachment = { parents: [], places: [] };
+
+export function createViews(graph: Graph, objects: Objects, controllerName: string, slices: readonly AnySlice[], state: Views["state"]): Views {
+  const gateways = graph.derived<OwnGateway | undefined>(
+    "gateways",
+    (id) => {
+      const gateway = objects.gateways.get(id);
+      if (gateway === undefined || objects.classes.get(gateway.className)?.controllerName !== controllerName) return undefined;
+      return { gateway, listeners: listenersOf(gateway) };
+    },
+    undefined,
+  );
+
+  const attachments = graph.derived<Attachment>(
+    "attachments",
+    (id) => {
+      const route = objects.routes.get(id);
+      if (route === undefined) return detached;
+      return attach(route, {
+        listeners: (gateway) => gateways.get(gateway)?.listeners,
+        namespaceLabels: (namespace) => objects.namespaces.get(namespace) ?? {},
+      });
+    },
+    detached,
+  );
+
+  function permitted(reference: Reference, namespace: string): boolean {
+    const ids = objects.grantsByNamespace.get(namespace).keys();
+    return [...ids].some((id) => {
+      const grant = objects.grants.get(id);
+      return grant !== undefined && grants(grant, reference);
+    });
+  }
+
+  function policiesAt(kind: string, namespace: string, name: string, section = ""): readonly ParsedApiPolicy[] {
+    const ids = objects.policiesByTarget.get(targetKey(kind, namespace, name, section)).keys();
+    return [...ids].flatMap((id) => objects.policies.get(id) ?? []).sort(olderPolicy);
+  }
+
+  return {
+    slices,
+    gateways,
+    attachments,
+    permitted,
+    policiesAt,
+    state,
+    backend: (ref, from) => resolveBackend(ref, from, { service: (id) => objects.services.get(id), permitted }),
+    layers(gateway, listener, route, rule) {
+      const layer = (level: Level, policies: readonly ParsedApiPolicy[]): readonly Layer[] => (policies.length === 0 ? [] : [{ level, policies }]);
+      return [
+        ...layer("Gateway", policiesAt("Gateway", gateway.namespace, gateway.name)),
+        ...layer("Listener", policiesAt("Gateway", gateway.namespace, gateway.name, listener)),
+        ...(route === undefined
+          ? []
+          : [
+              ...layer("Namespace", policiesAt("Namespace", route.namespace, route.namespace)),
+              ...layer("Route", policiesAt("HTTPRoute", route.namespace, route.name)),
+              ...(rule === undefined ? [] : layer("Rule", policiesAt("HTTPRoute", route.namespace, route.name, rule))),
+            ]),
+      ];
+    },
+  };
+}
+
+export function policyId(policy: ParsedApiPolicy): string {
+  return idOf(policy.key);
+}
