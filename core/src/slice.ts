@@ -202,8 +202,10 @@ export interface ListenerContext {
     readonly hostname: string | undefined;
     readonly certificateRefs: readonly ObjectKey[];
   };
-  /** The policy whose section it is. */
-  readonly source?: Source;
+  /** Hostnames of all listeners of the Gateway whose first certificateRef is this listener's: one Certificate serves them. */
+  readonly certificateHostnames?: readonly string[];
+  /** Whether `Gateway.spec.tls.frontend` gives this listener a CA for client certificates. */
+  readonly frontendCA?: boolean;
   /** cert-manager Certificates of the Gateway's namespace that are not ours, with the Secret that each writes. */
   readonly foreignCertificates?: readonly { readonly name: string; readonly secretName: string }[];
   readonly logDirectory: string;
@@ -257,4 +259,6 @@ export interface Slice<K extends SectionKey = SectionKey, S = never, M = unknown
   /** ECDS resources of a Gateway: the filter configuration of `slot` from all distinct entries of its routes. */
   extension?(slot: SlotName, entries: ReadonlyMap<string, JsonObject>, lookup: Lookup): JsonObject;
   listener?(model: M, context: ListenerContext): ListenerPiece;
+  /** Only `mtls`: whether the listener asks for client certificates. */
+  clientCertificates?(model: M): RouteContext["clientCertificates"];
 }

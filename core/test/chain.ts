@@ -188,5 +188,5 @@ async function counts(
 ): Promise<{ readonly taken: number; readonly refused: number }> {
   const stats = await envoy.admin.stats(prefix);
   const sum = (name: string): number => stats.get(`${prefix}${name}`) ?? 0;
-  return { taken: sum("config_reload"), refused: sum("update_rejected") + sum("config_fail") };
+  return { taken: sum("config_reload"), refused: sum("update_rejected") + sum("update_failure") + sum("config_fail") };
 }

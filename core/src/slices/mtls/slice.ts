@@ -1,0 +1,22 @@
+/** Section `mtls` (README.md beside this file). */
+import type { Slice } from "../../slice.ts";
+import type { Model } from "./model.ts";
+import { merge, resolve, validate } from "./resolve.ts";
+import { cel, schema, type Spec } from "./schema.ts";
+import { listener, route } from "./translate.ts";
+
+export const mtls: Slice<"mtls", Spec, Model> = {
+  key: "mtls",
+  schema,
+  cel,
+  levels: ["Gateway", "Listener", "Namespace", "Route", "Rule"],
+  listenerSettings: ["client"],
+  mayOpen: false,
+  closes: true,
+  audit: "a TLS handshake cannot be tried beside the one that takes place",
+  validate,
+  resolve,
+  merge,
+  route,
+  listener,
+};
