@@ -20,11 +20,11 @@ export interface Descriptors {
   /** Looks types up for JSON's `@type`; loads what it has to. */
   readonly registry: Registry;
   /** Throws for a name that Envoy's API does not have. */
-  message(typeName: string): DescMessage;
+  readonly message: (typeName: string) => DescMessage;
   /** Every RPC of every service whose full name starts with `prefix`. */
-  methods(prefix: string): readonly Method[];
+  readonly methods: (prefix: string) => readonly Method[];
   /** How many files have been loaded. */
-  loaded(): number;
+  readonly loaded: () => number;
 }
 
 const SET = new URL("../proto/envoy-1.40.0.binpb.gz", import.meta.url);

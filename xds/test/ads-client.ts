@@ -33,9 +33,9 @@ export interface AdsClient {
   readonly received: Received[];
   status(): StatusObject | undefined;
   /** Sends a request; the node goes with the first one. */
-  send(type: ResourceType | string, request: JsonObject): void;
+  send(type: string, request: JsonObject): void;
   /** Delta: asks for all (no names) or for names. */
-  subscribe(type: ResourceType | string, names?: readonly string[], versions?: Readonly<Record<string, string>>): void;
+  subscribe(type: string, names?: readonly string[], versions?: Readonly<Record<string, string>>): void;
   ack(response: Received): void;
   nack(response: Received, message: string): void;
   /** Waits for the next response that was not taken yet. */
@@ -153,31 +153,35 @@ export function connect(options: ConnectOptions): AdsClient {
   return self;
 }
 
+interface RawResource extends JsonObject {
+  readonly name: string;
+  readonly version: string;
+  readonly resource: JsonObject;
+}
+
 interface RawResponse {
   readonly typeUrl: string;
   readonly nonce: string;
   readonly versionInfo?: string;
-  readonly resources?: readonly JsonObject[];
+  readonly resources?: readonly RawResource[];
   readonly removedResources?: readonly string[];
 }
 
 function read(raw: RawResponse): Received {
   const wrapped = raw.resources ?? [];
   const isDelta = raw.versionInfo === undefined;
-  const versions = isDelta
-    ? Object.fromEntries(wrapped.map(({ name, version }) => [String(name), String(version)]))
-    : {};
+  const versions = isDelta ? Object.fromEntries(wrapped.map(({ name, version }) => [name, version])) : {};
   return {
     type: raw.typeUrl,
     nonce: raw.nonce,
     version: raw.versionInfo ?? "",
     versions,
-    resources: isDelta ? wrapped.map(({ resource }) => resource as JsonObject) : wrapped,
+    resources: isDelta ? wrapped.map(({ resource }) => resource) : wrapped,
     removed: raw.removedResources ?? [],
   };
 }
 
 /** The names of the resources of a response, whatever its protocol. */
 export function namesOf(response: Received): string[] {
-  return response.resources.map((resource) => String(resource["name"] ?? resource["clusterName"])).sort();
+  return response.resources.map((resource) => (resource["name"] ?? resource["clusterName"]) as string).sort();
 }

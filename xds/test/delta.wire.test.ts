@@ -38,13 +38,13 @@ async function join(client: AdsClient): Promise<void> {
 
 /** What a client that keeps everything would hold after these responses. */
 function versionsOf(client: AdsClient, type: string): Record<string, string> {
-  const held: Record<string, string> = {};
+  const held = new Map<string, string>();
   for (const response of client.received) {
     if (!response.type.endsWith(type)) continue;
-    Object.assign(held, response.versions);
-    for (const name of response.removed) delete held[name];
+    for (const [name, version] of Object.entries(response.versions)) held.set(name, version);
+    for (const name of response.removed) held.delete(name);
   }
-  return held;
+  return Object.fromEntries(held);
 }
 
 describe("delta ADS", () => {

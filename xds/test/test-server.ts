@@ -40,6 +40,10 @@ export interface TestServerOptions {
   readonly authenticate?: (token: string) => Promise<Authentication>;
   readonly changes?: readonly ResourceChange[];
   readonly clock?: Clock;
+  /** Default: a new one. */
+  readonly authority?: Authority;
+  /** Default: a free one. */
+  readonly port?: number;
 }
 
 const HOUR_MS = 3_600_000;
@@ -49,7 +53,7 @@ export function serverCertificate(authority: Authority): KeyPair {
 }
 
 export async function startServer(options: TestServerOptions = {}): Promise<TestServer> {
-  const authority = createAuthority("test");
+  const authority = options.authority ?? createAuthority("test");
   const counts: Record<string, number> = {};
   const count = (name: string, amount = 1): void => void (counts[name] = (counts[name] ?? 0) + amount);
   const changes: TestServer["changes"] = [];
@@ -85,7 +89,7 @@ export async function startServer(options: TestServerOptions = {}): Promise<Test
   const { certificate, privateKey } = serverCertificate(authority);
   server.setCertificate(certificate, privateKey);
   await server.apply(options.changes ?? []);
-  const port = await server.listen("127.0.0.1:0");
+  const port = await server.listen(`127.0.0.1:${String(options.port ?? 0)}`);
   const clients: AdsClient[] = [];
   return {
     server,

@@ -8,6 +8,7 @@ import type { Content } from "./content.ts";
 import { createEntry, type Entry, isQuarantined, statusOf } from "./entry.ts";
 import type { Proxy, Subscriber } from "./proxy.ts";
 import type { Encoded } from "./encode.ts";
+import { freeSlot } from "./self.ts";
 
 /** A proxy that comes back within this time was never away: streams end when their token or their connection gets old. */
 export const RECONNECT_GRACE_MS = 5_000;
@@ -15,6 +16,8 @@ export const RECONNECT_GRACE_MS = 5_000;
 export interface BookEvents {
   /** Statuses of these resources may differ; "all" when a proxy came, went or became complete. */
   readonly onChange: (keys: readonly ResourceKey[] | "all") => void;
+  /** The slots of all proxies, when there is one more or one less. */
+  readonly onProxies: (slots: readonly number[]) => void;
   readonly onQuarantine: (entry: Entry, refusal: Refusal) => void;
 }
 
@@ -47,6 +50,7 @@ export function createBook(clock: Clock, events: BookEvents): Book {
 
   const entriesOf = (type: ResourceType): Map<string, Entry> => resources.get(type) ?? new Map<string, Entry>();
   const streams = (): Subscriber[] => [...proxies].flatMap(({ stream }) => stream ?? []);
+  const slots = (): number[] => [...proxies].map(({ slot }) => slot);
   const tellStreams = (entry: Entry, isNew = false): void => {
     for (const proxy of proxies) {
       if (proxy.stream !== undefined) proxy.stream.changed(entry, isNew);
@@ -70,6 +74,7 @@ export function createBook(clock: Clock, events: BookEvents): Book {
   const leave = (proxy: Proxy): void => {
     proxies.delete(proxy);
     withdraw(proxy);
+    events.onProxies(slots());
     events.onChange("all");
   };
   /** Takes the proxy out of every resource's account. */
@@ -118,7 +123,7 @@ export function createBook(clock: Clock, events: BookEvents): Book {
     attach(node, stream, resumes) {
       // Several proxies may run from one bootstrap, so only one that is away can be the one that comes.
       const known = [...proxies].find((proxy) => proxy.node === node && proxy.stream === undefined);
-      const proxy: Proxy = known ?? { node, stream, complete: false, stopGrace: undefined };
+      const proxy: Proxy = known ?? { node, slot: freeSlot(slots()), stream, complete: false, stopGrace: undefined };
       proxy.stream = stream;
       proxy.stopGrace?.();
       proxy.stopGrace = undefined;
@@ -127,6 +132,7 @@ export function createBook(clock: Clock, events: BookEvents): Book {
         withdraw(proxy);
       }
       proxies.add(proxy);
+      if (known === undefined) events.onProxies(slots());
       events.onChange("all");
       return proxy;
     },

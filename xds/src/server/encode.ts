@@ -40,7 +40,7 @@ export function encodeInSlices(
   return rest();
 }
 
-function encodeChange(change: ResourceChange, metrics: Metrics): Encoded {
+export function encodeChange(change: ResourceChange, metrics: Metrics): Encoded {
   const { gateway, type, name, json, fallback } = change;
   const key = { gateway, type, name, fallback };
   if (json === undefined) {

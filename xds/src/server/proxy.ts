@@ -13,6 +13,8 @@ export interface Subscriber {
 
 export interface Proxy {
   readonly node: string;
+  /** Tells it apart from the other proxies of its gateway. */
+  readonly slot: number;
   /** Undefined between two streams. */
   stream: Subscriber | undefined;
   /** It has acknowledged a first complete configuration: from then on it counts. */

@@ -5,12 +5,14 @@
 import type { Clock, Metrics, ResourceType } from "../types.ts";
 import { RESOURCE_TYPES, TYPE_URLS } from "../types.ts";
 import type { Book } from "./book.ts";
+import { type Completeness, watchCompleteness } from "./completeness.ts";
 import type { Content } from "./content.ts";
 import { encodeDelta, encodeSotw, type Protocol, type Request } from "./discovery.ts";
 import { choose, type Entry } from "./entry.ts";
 import { LONGEST_WAIT_MS, REMOVAL_ORDER, WAITS_FOR } from "./order.ts";
-import type { Proxy, Subscriber } from "./proxy.ts";
+import type { Subscriber } from "./proxy.ts";
 import { blame } from "./refusal.ts";
+import { type Client, queue, subscribe, subscribeToAll } from "./subscribe.ts";
 import { type InFlight, MOST_NAMES, Subscription } from "./subscription.ts";
 
 export interface Transport {
@@ -21,8 +23,6 @@ export interface Transport {
 
 /** A client that has not answered for that long does not read any more. Clusters are excepted: order.ts says why. */
 const LONGEST_SILENCE_MS = 60_000;
-/** A proxy that has all it asked for but never asks for scopes (it refused its listeners, say) counts after this time. */
-const SETTLE_MS = 2_000;
 
 const TYPE_OF_URL = new Map(RESOURCE_TYPES.map((type) => [TYPE_URLS[type], type]));
 
@@ -32,12 +32,11 @@ export class AdsStream implements Subscriber {
   readonly #transport: Transport;
   readonly #clock: Clock;
   readonly #metrics: Metrics;
-  readonly #proxy: Proxy;
+  readonly #client: Client;
+  readonly #completeness: Completeness;
   readonly #subscriptions: ReadonlyMap<ResourceType, Subscription>;
   #nonce = 0;
   #closed = false;
-  #completed = false;
-  #stopSettling: (() => void) | undefined = undefined;
 
   constructor(
     options: { readonly protocol: Protocol; readonly node: string; readonly resumes: boolean },
@@ -49,7 +48,11 @@ export class AdsStream implements Subscriber {
     this.#clock = parts.clock;
     this.#metrics = parts.metrics;
     this.#subscriptions = new Map(RESOURCE_TYPES.map((type) => [type, new Subscription(type)]));
-    this.#proxy = parts.book.attach(options.node, this, options.resumes);
+    const subscriptions = [...this.#subscriptions.values()];
+    this.#completeness = watchCompleteness(subscriptions, parts.book, parts.clock, () =>
+      parts.book.completed(this.#client.proxy),
+    );
+    this.#client = { book: parts.book, proxy: parts.book.attach(options.node, this, options.resumes) };
   }
 
   request(request: Request): void {
@@ -71,8 +74,9 @@ export class AdsStream implements Subscriber {
     } else if (request.names.protocol === "sotw" && request.nonce !== "") {
       return; // about an older response: what it asks for is asked for again in the answer to the newer one
     }
-    if (request.names.protocol === "delta") this.#subscribe(subscription, request.names, request.initialVersions);
-    else this.#subscribeToAll(subscription, request.names.all);
+    if (request.names.protocol === "delta")
+      subscribe(this.#client, subscription, request.names, request.initialVersions);
+    else subscribeToAll(this.#client, subscription, request.names.all);
     if (subscription.names.size > MOST_NAMES) this.#end("RESOURCE_EXHAUSTED", `more than ${String(MOST_NAMES)} names`);
     else this.flush();
   }
@@ -81,7 +85,7 @@ export class AdsStream implements Subscriber {
     const subscription = this.#of(entry.type);
     if (!subscription.opened || !subscription.covers(entry.name)) return;
     if (isNew) subscription.noteHolds(entry, false);
-    this.#queue(subscription, entry);
+    queue(this.#client, subscription, entry);
   }
 
   owes(entry: Entry): boolean {
@@ -106,14 +110,14 @@ export class AdsStream implements Subscriber {
         if (subscription.opened && subscription.hasRemovals() && this.#send(subscription, "removals")) return;
       }
     }
-    this.#checkCompleteness();
+    this.#completeness.check();
   }
 
   /** The stream is over; whoever ended it. */
   close(): void {
     if (this.#closed) return;
     this.#closed = true;
-    this.#stopSettling?.();
+    this.#completeness.stop();
     const owed = new Set<Entry>();
     for (const subscription of this.#subscriptions.values()) {
       subscription.stopWaiting?.();
@@ -123,91 +127,13 @@ export class AdsStream implements Subscriber {
       subscription.inFlight = undefined;
       subscription.pending.clear();
     }
-    this.#book.detach(this.#proxy, owed);
+    this.#book.detach(this.#client.proxy, owed);
   }
 
   #of(type: ResourceType): Subscription {
     const subscription = this.#subscriptions.get(type);
     if (subscription === undefined) throw new Error(`no subscription of type ${type}`);
     return subscription;
-  }
-
-  #queue(subscription: Subscription, entry: Entry): void {
-    subscription.pending.add(entry);
-    this.#book.owe(this.#proxy, entry);
-  }
-
-  // ---- what the client asks for
-
-  #subscribe(
-    subscription: Subscription,
-    names: { readonly subscribe: readonly string[]; readonly unsubscribe: readonly string[] },
-    initialVersions: Readonly<Record<string, string>>,
-  ): void {
-    const first = !subscription.opened;
-    const entries = this.#book.entries(subscription.type);
-    const wildcard = names.subscribe.includes("*") || (first && names.subscribe.length === 0);
-    subscription.opened = true;
-    if (wildcard && !subscription.wildcard) {
-      subscription.wildcard = true;
-      subscription.mustAnswer = Object.keys(initialVersions).length === 0;
-      for (const entry of entries.values()) this.#introduce(subscription, entry, initialVersions[entry.name]);
-    }
-    for (const name of names.subscribe) {
-      if (name === "*") continue;
-      const entry = entries.get(name);
-      // Names live as long as the subscription: keep the copy that the resource has anyway.
-      subscription.names.add(entry?.name ?? name);
-      if (entry?.present === true) this.#introduce(subscription, entry, first ? initialVersions[name] : undefined);
-      else subscription.missing.add(name);
-    }
-    for (const name of Object.keys(initialVersions)) {
-      if (subscription.covers(name) && !entries.has(name) && !subscription.missing.has(name))
-        subscription.gone.add(name);
-    }
-    for (const name of names.unsubscribe) {
-      if (name === "*") subscription.wildcard = false;
-      else subscription.names.delete(name);
-      subscription.missing.delete(name);
-      const entry = entries.get(name);
-      // Still meant by the wildcard: the protocol wants it sent again.
-      if (entry !== undefined && subscription.wildcard) this.#queue(subscription, entry);
-    }
-    if (names.unsubscribe.length > 0) this.#dropUncovered(subscription);
-  }
-
-  /** State of the world: every request carries all names; none means all resources, for the types that know that. */
-  #subscribeToAll(subscription: Subscription, all: readonly string[]): void {
-    const first = !subscription.opened;
-    if (first && all.length === 0) this.#subscribe(subscription, { subscribe: [], unsubscribe: [] }, {});
-    if (subscription.wildcard) return;
-    const wanted = new Set(all);
-    const unsubscribe = [...subscription.names].filter((name) => !wanted.has(name));
-    const subscribe = all.filter((name) => !subscription.names.has(name));
-    if (first || subscribe.length + unsubscribe.length > 0)
-      this.#subscribe(subscription, { subscribe, unsubscribe }, {});
-  }
-
-  /** A subscription begins to cover the entry. `version`: what the client has of it from an earlier stream. */
-  #introduce(subscription: Subscription, entry: Entry, version: string | undefined): void {
-    subscription.noteHolds(entry, version !== undefined);
-    if (!entry.present && version === undefined) return;
-    if (entry.present && version !== undefined) {
-      if (version === entry.wanted?.version) this.#book.acknowledged(this.#proxy, entry, entry.wanted, true);
-      if (version === choose(entry, subscription.position(entry))?.version) {
-        this.#book.settle(this.#proxy, entry);
-        return;
-      }
-    }
-    this.#queue(subscription, entry);
-  }
-
-  #dropUncovered(subscription: Subscription): void {
-    for (const entry of subscription.pending) {
-      if (subscription.covers(entry.name)) continue;
-      subscription.pending.delete(entry);
-      this.#book.settle(this.#proxy, entry);
-    }
   }
 
   /** A type that this server does not have: there is none of it, and the client is not to wait. */
@@ -233,7 +159,7 @@ export class AdsStream implements Subscriber {
   #accepted(subscription: Subscription, { sent }: InFlight): void {
     for (const [entry, content] of sent) {
       subscription.noteHolds(entry, content !== undefined);
-      this.#book.acknowledged(this.#proxy, entry, content, !subscription.pending.has(entry));
+      this.#book.acknowledged(this.#client.proxy, entry, content, !subscription.pending.has(entry));
     }
   }
 
@@ -249,7 +175,7 @@ export class AdsStream implements Subscriber {
     const verdict = blame(type, message, [first, ...others]);
     for (const name of gone) subscription.gone.add(name);
     for (const entry of sent.keys()) {
-      if (!("culprit" in verdict) || entry !== verdict.culprit) this.#queue(subscription, entry);
+      if (!("culprit" in verdict) || entry !== verdict.culprit) queue(this.#client, subscription, entry);
     }
     if ("halves" in verdict) {
       subscription.groups = [...verdict.halves, ...subscription.groups];
@@ -258,7 +184,7 @@ export class AdsStream implements Subscriber {
     const content = sent.get(verdict.culprit);
     if (content === undefined) return;
     subscription.noteRefused(verdict.culprit, content.version);
-    this.#book.refused(this.#proxy, verdict.culprit, content, message);
+    this.#book.refused(this.#client.proxy, verdict.culprit, content, message);
   }
 
   // ---- what the client is told
@@ -271,7 +197,7 @@ export class AdsStream implements Subscriber {
       subscription.pending.delete(entry);
       const content = entry.present ? choose(entry, subscription.position(entry)) : undefined;
       if (entry.present && content === undefined) {
-        this.#book.settle(this.#proxy, entry);
+        this.#book.settle(this.#client.proxy, entry);
         continue; // refused, and nothing better is known than what the client has
       }
       if (!entry.present) removed.push(entry.name);
@@ -356,7 +282,7 @@ export class AdsStream implements Subscriber {
     for (const [{ endpoint }, content] of clusters) {
       if (content === undefined || endpoint === undefined || !subscription.names.has(endpoint)) continue;
       const entry = endpoints.get(endpoint);
-      if (entry?.present === true) this.#queue(subscription, entry);
+      if (entry?.present === true) queue(this.#client, subscription, entry);
       else subscription.missing.add(endpoint);
     }
   }
@@ -377,31 +303,5 @@ export class AdsStream implements Subscriber {
   #end(status: "UNAVAILABLE" | "RESOURCE_EXHAUSTED", message: string): void {
     this.#transport.end(status, message);
     this.close();
-  }
-
-  // ---- whether the proxy counts
-
-  #checkCompleteness(): void {
-    if (this.#completed || !this.#isIdle()) return;
-    if (this.#of("scope").opened || this.#book.entries("scope").size === 0) {
-      this.#complete();
-      return;
-    }
-    this.#stopSettling ??= this.#clock.after(SETTLE_MS, () => {
-      this.#stopSettling = undefined;
-      if (!this.#completed && this.#isIdle()) this.#complete();
-    });
-  }
-
-  #complete(): void {
-    this.#completed = true;
-    this.#stopSettling?.();
-    this.#stopSettling = undefined;
-    this.#book.completed(this.#proxy);
-  }
-
-  #isIdle(): boolean {
-    if (!this.#of("cluster").opened || !this.#of("listener").opened) return false;
-    return [...this.#subscriptions.values()].every((subscription) => subscription.isIdle());
   }
 }
