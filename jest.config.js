@@ -1,7 +1,7 @@
 // One configuration; the suffix of a file is its layer (CONTRIBUTING.md). Sources are read directly: condition "source".
 export default {
   testEnvironment: "node",
-  testEnvironmentOptions: { exportConditions: ["source", "node", "import", "default"] },
+  testEnvironmentOptions: { customExportConditions: ["source", "node", "import", "default"] },
   extensionsToTreatAsEsm: [".ts"],
   transform: {
     "^.+\\.ts$": [
