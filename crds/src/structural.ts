@@ -117,14 +117,10 @@ function keysAreRequired(node: SchemaNode, items: SchemaNode, path: string): voi
 }
 
 function copy(node: SchemaNode, path: string, type: keyof typeof COPIED, handled: readonly string[]): SchemaNode {
-  const copied: Record<string, unknown> = {};
   const known: readonly string[] = [...ALWAYS, ...COPIED[type]];
-  for (const [key, value] of Object.entries(node)) {
-    if (known.includes(key)) copied[key] = value;
-    else if (!handled.includes(key) && !LEFT_OUT.has(key))
-      fail(path, `has ${key}, which the API server would drop or refuse`);
-  }
-  return copied;
+  const stray = Object.keys(node).find((key) => !known.includes(key) && !handled.includes(key) && !LEFT_OUT.has(key));
+  if (stray !== undefined) fail(path, `has ${stray}, which the API server would drop or refuse`);
+  return Object.fromEntries(known.flatMap((key) => (node[key] === undefined ? [] : [[key, node[key]]])));
 }
 
 function need(node: SchemaNode, key: string, path: string): unknown {
