@@ -181,6 +181,27 @@ describe("the status writer", () => {
     expect(api.asked.filter(({ verb }) => verb === "get")).toHaveLength(4);
   });
 
+  test("writes what was wanted before it was told to begin", async () => {
+    const later = createStatusWriter({
+      client: api.client,
+      clock,
+      log: silentLog,
+      controllerName: OURS,
+      leads: () => true,
+      owners,
+      book: { proxies: () => 1, resource: () => ({ state: "acknowledged" }), turnedAway: () => undefined },
+      redact: (text) => text,
+    });
+    stored.set("a", { metadata: { name: "a", namespace: "shop", resourceVersion: "1" } });
+    later.update([{ key: key("a"), status: status() }]);
+    await clock.advance(1_000);
+    expect(writes()).toEqual([]);
+    later.resume();
+    await clock.advance(1_000);
+    expect(writes()).toEqual(["a"]);
+    await later.stop();
+  });
+
   test("writes nothing unless it leads, and everything once it does", async () => {
     leads = false;
     for (const name of ["a", "b"]) add(name);

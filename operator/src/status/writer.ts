@@ -303,6 +303,7 @@ export function createStatusWriter(options: StatusWriterOptions): StatusWriter {
     resume() {
       started = true;
       for (const text of items.keys()) enqueue(text, 0);
+      schedule(clock.now());
     },
     waiting: () => ready.size + later.size + busy.size,
     async stop() {
