@@ -20,14 +20,10 @@ export function createEngine(options: EngineOptions, slices: readonly AnySlice[]
   const clock = createClock(graph);
   const outbox = createOutbox();
   const wiring = createWiring(graph);
-  const views = createViews(graph, objects, options.controllerName, slices, (policy, slice) => sections.get(sectionKey(policyId(policy), slice.key)));
-  const lookupParts = {
-    objects,
-    clock,
-    backend: views.backend,
-    consumers: () => [],
-    source: watch.source,
-  };
+  const views = createViews(graph, objects, options.controllerName, slices, (policy, slice) =>
+    sections.get(sectionKey(policyId(policy), slice.key)),
+  );
+  const lookupParts = { objects, clock, backend: views.backend, consumers: () => [], source: watch.source };
   const sections = createSections(graph, lookupParts, slices);
   createPipeline({
     graph,

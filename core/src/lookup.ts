@@ -48,8 +48,12 @@ export function createLookup(parts: LookupParts, used: (cluster: ClusterUse) => 
     consumers: (namespace, selector) => parts.consumers(namespace, selector),
     backend(ref, from) {
       const namespace = ref.namespace ?? from.namespace;
-      const found = parts.backend({ group: "", kind: "Service", name: ref.name, namespace, port: ref.port }, { group: "gatewarden.io", ...from });
-      if (!found.ok) return missing(found.reason === "RefNotPermitted" ? "RefNotPermitted" : "RefNotFound", found.message);
+      const found = parts.backend(
+        { group: "", kind: "Service", name: ref.name, namespace, port: ref.port },
+        { group: "gatewarden.io", ...from },
+      );
+      if (!found.ok)
+        return missing(found.reason === "RefNotPermitted" ? "RefNotPermitted" : "RefNotFound", found.message);
       const cluster = clusterName(found.service, found.port.port, "grpc");
       used({ name: cluster, service: found.service, port: found.port, grpc: true });
       return { ok: true, value: { cluster, host: `${ref.name}.${namespace}.svc`, port: found.port.port } };
@@ -98,7 +102,11 @@ export function createSections(graph: Graph, parts: LookupParts, slices: readonl
       const errors = found.filter(({ severity }) => severity !== "warning");
       if (errors.length > 0) return broken(errors);
       const clusters: ClusterUse[] = [];
-      const resolution = slice.resolve(spec as never, at, createLookup(parts, (cluster) => clusters.push(cluster)));
+      const resolution = slice.resolve(
+        spec as never,
+        at,
+        createLookup(parts, (cluster) => clusters.push(cluster)),
+      );
       if (!resolution.ok) return broken(resolution.problems);
       return { ok: true, model: resolution.model, warnings: [...found, ...(resolution.warnings ?? [])], clusters };
     },
@@ -111,8 +119,11 @@ function broken(problems: readonly Problem[]): SectionState {
 }
 
 /** A policy is resolved once for all its targets: the farthest of them. */
-function levelOf(refs: readonly { readonly kind: string; readonly sectionName: string | undefined }[]): "Gateway" | "Listener" | "Namespace" | "Route" | "Rule" {
-  const has = (kind: string, section: boolean): boolean => refs.some((ref) => ref.kind === kind && (ref.sectionName !== undefined) === section);
+function levelOf(
+  refs: readonly { readonly kind: string; readonly sectionName: string | undefined }[],
+): "Gateway" | "Listener" | "Namespace" | "Route" | "Rule" {
+  const has = (kind: string, section: boolean): boolean =>
+    refs.some((ref) => ref.kind === kind && (ref.sectionName !== undefined) === section);
   if (has("Gateway", false)) return "Gateway";
   if (has("Gateway", true)) return "Listener";
   if (has("Namespace", false)) return "Namespace";

@@ -321,7 +321,12 @@ export function createGraph(): Graph {
       };
     },
 
-    effects(stage: string, rank: number, run: (key: string, give: Give) => void, gone?: (key: string) => void): Effects {
+    effects(
+      stage: string,
+      rank: number,
+      run: (key: string, give: Give) => void,
+      gone?: (key: string) => void,
+    ): Effects {
       const nodes = new Map<string, Node>();
       const owner = (key: string): string => `${stage}\0${key}`;
       const family: Family = {
@@ -329,7 +334,10 @@ export function createGraph(): Graph {
         rank,
         compute(node) {
           if (nodes.get(node.key) !== node) return false; // removed meanwhile
-          exchange(owner(node.key), record(node, () => collect((give) => run(node.key, give))));
+          exchange(
+            owner(node.key),
+            record(node, () => collect((give) => run(node.key, give))),
+          );
           return false;
         },
         forget: () => undefined,

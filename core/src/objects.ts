@@ -89,7 +89,12 @@ export function createObjectStore(
   };
 
   /** A kind with an input of its own and, per object, the cells of relations in which it stands. */
-  function indexed<V>(input: Input<V>, kind: string, parse: (object: KubeObject) => V | undefined, index: (value: V, id: string, give: Give) => void = () => undefined): Parser {
+  function indexed<V>(
+    input: Input<V>,
+    kind: string,
+    parse: (object: KubeObject) => V | undefined,
+    index: (value: V, id: string, give: Give) => void = () => undefined,
+  ): Parser {
     return (id, object) => {
       const value = object && parse(object);
       input.set(id, value);
@@ -109,13 +114,16 @@ export function createObjectStore(
 
   const parsers: Partial<Readonly<Record<Kind, Parser>>> = {
     GatewayClass: indexed(objects.classes, "GatewayClass", parseGatewayClass),
-    Gateway: indexed(objects.gateways, "Gateway", parseGateway, (gateway, id, give) => give(objects.gatewaysByClass, gateway.className, id, true)),
+    Gateway: indexed(objects.gateways, "Gateway", parseGateway, (gateway, id, give) =>
+      give(objects.gatewaysByClass, gateway.className, id, true),
+    ),
     HTTPRoute: indexed(objects.routes, "HTTPRoute", parseHttpRoute),
     ReferenceGrant: indexed(objects.grants, "ReferenceGrant", parseReferenceGrant, (grant, id, give) =>
       give(objects.grantsByNamespace, grant.namespace, id, true),
     ),
     BackendTLSPolicy: indexed(objects.backendTls, "BackendTLSPolicy", parseBackendTlsPolicy, (policy, id, give) => {
-      for (const target of policy.targets) give(objects.backendTlsByService, `${policy.namespace}/${target.name}`, id, true);
+      for (const target of policy.targets)
+        give(objects.backendTlsByService, `${policy.namespace}/${target.name}`, id, true);
     }),
     ApiPolicy: indexed(objects.policies, "ApiPolicy", parseApiPolicy, (policy, id, give) => {
       for (const ref of policy.targetRefs) {

@@ -2,7 +2,16 @@
 import { contentHash } from "./hash.ts";
 import { joinKey, splitKey } from "./key.ts";
 import { compareText } from "./kinds/meta.ts";
-import type { CertificateChange, JsonObject, ObjectKey, ObjectStatus, Owner, ResourceChange, ResourceType, StatusChange } from "./world.ts";
+import type {
+  CertificateChange,
+  JsonObject,
+  ObjectKey,
+  ObjectStatus,
+  Owner,
+  ResourceChange,
+  ResourceType,
+  StatusChange,
+} from "./world.ts";
 
 export interface Resource {
   readonly gateway: string;
@@ -19,7 +28,11 @@ export interface Outbox {
   status(key: ObjectKey, status: ObjectStatus | undefined): void;
   certificate(change: CertificateChange): void;
   /** What changed since the last call, in a fixed order. */
-  take(): { readonly resources: readonly ResourceChange[]; readonly statuses: readonly StatusChange[]; readonly certificates: readonly CertificateChange[] };
+  take(): {
+    readonly resources: readonly ResourceChange[];
+    readonly statuses: readonly StatusChange[];
+    readonly certificates: readonly CertificateChange[];
+  };
 }
 
 export function createOutbox(): Outbox {

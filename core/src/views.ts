@@ -24,7 +24,10 @@ export interface Views {
   readonly gateways: Derived<OwnGateway | undefined>;
   readonly attachments: Derived<Attachment>;
   permitted(reference: Reference, namespace: string): boolean;
-  backend(ref: BackendRef, from: { readonly group?: string; readonly kind: string; readonly namespace: string }): Backend;
+  backend(
+    ref: BackendRef,
+    from: { readonly group?: string; readonly kind: string; readonly namespace: string },
+  ): Backend;
   /** Far to near; `rule` is the name of a route rule. */
   layers(gateway: Gateway, listener: string, route?: HttpRoute, rule?: string): readonly Layer[];
   policiesAt(kind: string, namespace: string, name: string, section?: string): readonly ParsedApiPolicy[];
@@ -33,12 +36,19 @@ export interface Views {
 
 const detached: Attachment = { parents: [], places: [] };
 
-export function createViews(graph: Graph, objects: Objects, controllerName: string, slices: readonly AnySlice[], state: Views["state"]): Views {
+export function createViews(
+  graph: Graph,
+  objects: Objects,
+  controllerName: string,
+  slices: readonly AnySlice[],
+  state: Views["state"],
+): Views {
   const gateways = graph.derived<OwnGateway | undefined>(
     "gateways",
     (id) => {
       const gateway = objects.gateways.get(id);
-      if (gateway === undefined || objects.classes.get(gateway.className)?.controllerName !== controllerName) return undefined;
+      if (gateway === undefined || objects.classes.get(gateway.className)?.controllerName !== controllerName)
+        return undefined;
       return { gateway, listeners: listenersOf(gateway) };
     },
     undefined,
@@ -79,7 +89,8 @@ export function createViews(graph: Graph, objects: Objects, controllerName: stri
     state,
     backend: (ref, from) => resolveBackend(ref, from, { service: (id) => objects.services.get(id), permitted }),
     layers(gateway, listener, route, rule) {
-      const layer = (level: Level, policies: readonly ParsedApiPolicy[]): readonly Layer[] => (policies.length === 0 ? [] : [{ level, policies }]);
+      const layer = (level: Level, policies: readonly ParsedApiPolicy[]): readonly Layer[] =>
+        policies.length === 0 ? [] : [{ level, policies }];
       return [
         ...layer("Gateway", policiesAt("Gateway", gateway.namespace, gateway.name)),
         ...layer("Listener", policiesAt("Gateway", gateway.namespace, gateway.name, listener)),

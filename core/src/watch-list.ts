@@ -3,7 +3,10 @@ import { compareText } from "./kinds/meta.ts";
 import type { JwksSource, Kind, ObjectKey, Output } from "./world.ts";
 
 export interface WatchList {
-  readonly observers: { readonly value: (key: string, read: boolean) => void; readonly jwks: (id: string, read: boolean) => void };
+  readonly observers: {
+    readonly value: (key: string, read: boolean) => void;
+    readonly jwks: (id: string, read: boolean) => void;
+  };
   source(source: JwksSource): void;
   take(): Pick<Output, "watch" | "jwks">;
 }

@@ -57,7 +57,12 @@ export function attach(route: HttpRoute, reads: AttachmentReads): Attachment {
     });
     for (const { listener, patterns } of found) {
       for (const pattern of patterns) {
-        places.set(`${gateway} ${listener.hcm} ${pattern}`, { gateway, hcm: listener.hcm, pattern, listener: listener.name });
+        places.set(`${gateway} ${listener.hcm} ${pattern}`, {
+          gateway,
+          hcm: listener.hcm,
+          pattern,
+          listener: listener.name,
+        });
       }
     }
   }
@@ -75,14 +80,17 @@ function attachToParent(
   all: readonly Listener[],
   reads: AttachmentReads,
 ): readonly Found[] | { readonly reason: string; readonly message: string } {
-  const named = all.filter(
-    ({ name, port }) => (parent.sectionName ?? name) === name && (parent.port ?? port) === port,
-  );
-  const wanted = [parent.sectionName && `listener ${parent.sectionName}`, parent.port && `port ${parent.port}`].filter(Boolean).join(", ");
+  const named = all.filter(({ name, port }) => (parent.sectionName ?? name) === name && (parent.port ?? port) === port);
+  const wanted = [parent.sectionName && `listener ${parent.sectionName}`, parent.port && `port ${parent.port}`]
+    .filter(Boolean)
+    .join(", ");
   if (named.length === 0) return { reason: "NoMatchingParent", message: `the Gateway has no ${wanted || "listener"}` };
   const served = named.filter(({ fault }) => fault === undefined);
   if (served.length === 0) {
-    return { reason: "NoMatchingParent", message: `listener ${named.map(({ name }) => name).join(", ")} is not accepted; see the Gateway's status` };
+    return {
+      reason: "NoMatchingParent",
+      message: `listener ${named.map(({ name }) => name).join(", ")} is not accepted; see the Gateway's status`,
+    };
   }
   const allowing = served.filter((listener) => allows(listener, parent.namespace, route, reads));
   if (allowing.length === 0) {
@@ -92,11 +100,17 @@ function attachToParent(
     };
   }
   const bad = route.hostnames.find((host) => !isHostPattern(host));
-  if (bad !== undefined) return { reason: "UnsupportedValue", message: `spec.hostnames: ${JSON.stringify(bad.slice(0, 64))} is no DNS name` };
+  if (bad !== undefined)
+    return {
+      reason: "UnsupportedValue",
+      message: `spec.hostnames: ${JSON.stringify(bad.slice(0, 64))} is no DNS name`,
+    };
   const hosts = route.hostnames.length === 0 ? ["*"] : route.hostnames;
   const found = allowing.flatMap((listener) => {
     const patterns = hosts.flatMap((host) => intersect(listener.hostname, host) ?? []);
-    return patterns.length === 0 ? [] : [{ listener, patterns: patterns.filter((pattern) => owns(listener, pattern, all)) }];
+    return patterns.length === 0
+      ? []
+      : [{ listener, patterns: patterns.filter((pattern) => owns(listener, pattern, all)) }];
   });
   if (found.length > 0) return found;
   return {
@@ -123,5 +137,10 @@ function allows(listener: Listener, gatewayNamespace: string, route: HttpRoute, 
 /** Of several listeners of a port the most specific one has a host to itself (GEP-3567, listener isolation). */
 function owns(listener: Listener, pattern: string, all: readonly Listener[]): boolean {
   const siblings = all.filter(({ port, fault }) => port === listener.port && fault === undefined);
-  return mostSpecific(siblings.map(({ hostname }) => hostname), pattern) === listener.hostname;
+  return (
+    mostSpecific(
+      siblings.map(({ hostname }) => hostname),
+      pattern,
+    ) === listener.hostname
+  );
 }

@@ -6,7 +6,11 @@ import type { Reference } from "../kinds/gateway-api/reference-grant.ts";
 
 export type Backend =
   | { readonly ok: true; readonly service: string; readonly port: ServicePort } // service: namespace/name
-  | { readonly ok: false; readonly reason: "InvalidKind" | "BackendNotFound" | "RefNotPermitted" | "UnsupportedProtocol"; readonly message: string };
+  | {
+      readonly ok: false;
+      readonly reason: "InvalidKind" | "BackendNotFound" | "RefNotPermitted" | "UnsupportedProtocol";
+      readonly message: string;
+    };
 
 export interface BackendReads {
   service(id: string): Service | undefined;
@@ -21,7 +25,11 @@ export function resolveBackend(
 ): Backend {
   const id = `${ref.namespace}/${ref.name}`;
   if (ref.group !== "" || ref.kind !== "Service") {
-    return { ok: false, reason: "InvalidKind", message: `backendRef ${id}: kind ${ref.kind} is not served; use Service` };
+    return {
+      ok: false,
+      reason: "InvalidKind",
+      message: `backendRef ${id}: kind ${ref.kind} is not served; use Service`,
+    };
   }
   const reference: Reference = {
     from: { group: from.group ?? GATEWAY_GROUP, kind: from.kind, namespace: from.namespace },
@@ -40,7 +48,9 @@ export function resolveBackend(
   if (service.externalName) return notFound(`Service ${id} has type ExternalName, which is not served`);
   const port = service.ports.find((one) => one.port === ref.port);
   if (port === undefined) {
-    return notFound(`Service ${id} has no TCP port ${ref.port ?? "(none written)"}; it has ${service.ports.map((one) => one.port).join(", ") || "none"}`);
+    return notFound(
+      `Service ${id} has no TCP port ${ref.port ?? "(none written)"}; it has ${service.ports.map((one) => one.port).join(", ") || "none"}`,
+    );
   }
   return { ok: true, service: id, port };
 }

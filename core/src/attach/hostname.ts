@@ -27,5 +27,7 @@ export function mostSpecific(patterns: readonly string[], host: string): string 
 
 /** Hosts go into scope keys and Lua: only what DNS allows gets there. */
 export function isHostPattern(pattern: string): boolean {
-  return pattern === EVERY_HOST || /^(\*\.)?[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*$/.test(pattern);
+  return (
+    pattern === EVERY_HOST || /^(\*\.)?[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*$/.test(pattern)
+  );
 }

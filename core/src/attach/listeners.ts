@@ -29,8 +29,12 @@ export function listenersOf(gateway: Gateway): readonly Listener[] {
   return gateway.listeners.map((spec): Listener => {
     const protocol = spec.protocol === "HTTPS" ? "HTTPS" : "HTTP";
     const allowed = spec.kinds.length === 0 ? supportedKinds : spec.kinds;
-    const kinds = supportedKinds.filter((kind) => allowed.some((one) => one.group === kind.group && one.kind === kind.kind));
-    const foreign = spec.kinds.find((one) => !supportedKinds.some((kind) => one.group === kind.group && one.kind === kind.kind));
+    const kinds = supportedKinds.filter((kind) =>
+      allowed.some((one) => one.group === kind.group && one.kind === kind.kind),
+    );
+    const foreign = spec.kinds.find(
+      (one) => !supportedKinds.some((kind) => one.group === kind.group && one.kind === kind.kind),
+    );
     return {
       name: spec.name,
       port: spec.port,
@@ -56,22 +60,36 @@ export function hcmId(protocol: "HTTP" | "HTTPS", listener: { readonly name: str
 
 function faultOf(spec: ListenerSpec, all: readonly ListenerSpec[]): Fault | undefined {
   if (spec.protocol !== "HTTP" && spec.protocol !== "HTTPS") {
-    return { condition: "Accepted", reason: "UnsupportedProtocol", message: `protocol ${spec.protocol} is not served; use HTTP or HTTPS` };
+    return {
+      condition: "Accepted",
+      reason: "UnsupportedProtocol",
+      message: `protocol ${spec.protocol} is not served; use HTTP or HTTPS`,
+    };
   }
   if (spec.hostname !== undefined && !isHostPattern(spec.hostname)) {
     return { condition: "Accepted", reason: "UnsupportedValue", message: `hostname ${spec.hostname} is no DNS name` };
   }
   if (spec.protocol === "HTTPS" && spec.tls?.mode !== undefined && spec.tls.mode !== "Terminate") {
-    return { condition: "Accepted", reason: "UnsupportedValue", message: `tls.mode ${spec.tls.mode} is not served on HTTPS; use Terminate` };
+    return {
+      condition: "Accepted",
+      reason: "UnsupportedValue",
+      message: `tls.mode ${spec.tls.mode} is not served on HTTPS; use Terminate`,
+    };
   }
   const others = all.filter((other) => other !== spec && other.port === spec.port);
   const protocol = others.find((other) => other.protocol !== spec.protocol);
   if (protocol !== undefined) {
-    return conflict("ProtocolConflict", `port ${spec.port} is also used by listener ${protocol.name} with protocol ${protocol.protocol}`);
+    return conflict(
+      "ProtocolConflict",
+      `port ${spec.port} is also used by listener ${protocol.name} with protocol ${protocol.protocol}`,
+    );
   }
   const host = others.find((other) => other.hostname === spec.hostname);
   if (host !== undefined) {
-    return conflict("HostnameConflict", `listener ${host.name} has the same port ${spec.port} and hostname ${spec.hostname ?? "(none)"}`);
+    return conflict(
+      "HostnameConflict",
+      `listener ${host.name} has the same port ${spec.port} and hostname ${spec.hostname ?? "(none)"}`,
+    );
   }
   return undefined;
 }

@@ -17,7 +17,12 @@ export interface Layer {
 
 /** Resolution of one section of one policy with the clusters that it names, or why it is broken. */
 export type SectionState =
-  | { readonly ok: true; readonly model: unknown; readonly warnings: readonly Problem[]; readonly clusters: readonly ClusterUse[] }
+  | {
+      readonly ok: true;
+      readonly model: unknown;
+      readonly warnings: readonly Problem[];
+      readonly clusters: readonly ClusterUse[];
+    }
   | { readonly ok: false; readonly problems: readonly Problem[] };
 
 export interface Closed {
@@ -112,7 +117,11 @@ function bindsListener(slice: AnySlice, level: Level): boolean {
 }
 
 /** Same target, same section: the older has it. Audit and Enforce do not compete. */
-export function winnerOf(section: SectionKey, policies: readonly ParsedApiPolicy[], mode: ParsedApiPolicy["mode"]): ParsedApiPolicy | undefined {
+export function winnerOf(
+  section: SectionKey,
+  policies: readonly ParsedApiPolicy[],
+  mode: ParsedApiPolicy["mode"],
+): ParsedApiPolicy | undefined {
   return policies.find((policy) => policy.mode === mode && writes(policy, section) && wholeFault(policy) === undefined);
 }
 
@@ -137,20 +146,32 @@ export function overrideFault(policy: ParsedApiPolicy): Problem | undefined {
 }
 
 /** A section, or a listener setting in it, that the level cannot carry. */
-export function levelFault(slice: AnySlice, policy: ParsedApiPolicy, level: Level): Extract<SectionState, { ok: false }> | undefined {
+export function levelFault(
+  slice: AnySlice,
+  policy: ParsedApiPolicy,
+  level: Level,
+): Extract<SectionState, { ok: false }> | undefined {
   const fault = (path: string, message: string, fix: string): Extract<SectionState, { ok: false }> => ({
     ok: false,
     problems: [{ reason: "UnsupportedForTarget", path, message: `${path}: ${message}`, fix }],
   });
   const path = `spec.${slice.key}`;
   if (!slice.levels.includes(level)) {
-    return fault(path, `cannot be set for ${levelText[level]}`, `target ${slice.levels.map((one) => levelText[one]).join(" or ")}`);
+    return fault(
+      path,
+      `cannot be set for ${levelText[level]}`,
+      `target ${slice.levels.map((one) => levelText[one]).join(" or ")}`,
+    );
   }
   if (level === "Gateway" || level === "Listener") return undefined;
   const written = policy.sections[slice.key] ?? {};
   const setting = slice.listenerSettings.find((key) => Object.hasOwn(written, key));
   if (setting === undefined) return undefined;
-  return fault(`${path}.${setting}`, `is a setting of the listener and cannot be set for ${levelText[level]}`, "target the Gateway or its listener");
+  return fault(
+    `${path}.${setting}`,
+    `is a setting of the listener and cannot be set for ${levelText[level]}`,
+    "target the Gateway or its listener",
+  );
 }
 
 const levelText: Readonly<Record<Level, string>> = {
@@ -167,7 +188,15 @@ export function policyText(policy: ParsedApiPolicy): string {
 
 export function sourceOf(policy: ParsedApiPolicy, section: SectionKey, level: Level): Source {
   const { namespace, name } = policy.key;
-  return { namespace, name, uid: policy.uid, generation: policy.generation, section, level, text: `${namespace}/${name}#${section}` };
+  return {
+    namespace,
+    name,
+    uid: policy.uid,
+    generation: policy.generation,
+    section,
+    level,
+    text: `${namespace}/${name}#${section}`,
+  };
 }
 
 /** The older first (api.md "Composition" 5). */

@@ -14,7 +14,12 @@ export function regexFault(source: string): string | undefined {
   }
   try {
     // RE2 writes inline flags and named groups in ways that JavaScript does not read.
-    new RegExp(source.replace(/\(\?[imsU]+(?:-[imsU]+)?\)/g, "").replace(/\(\?[imsU-]+:/g, "(?:").replace(/\(\?P</g, "(?<"));
+    new RegExp(
+      source
+        .replace(/\(\?[imsU]+(?:-[imsU]+)?\)/g, "")
+        .replace(/\(\?[imsU-]+:/g, "(?:")
+        .replace(/\(\?P</g, "(?<"),
+    );
     return undefined;
   } catch (error) {
     return `is no regular expression: ${(error as Error).message.slice(0, 200)}`;

@@ -20,15 +20,22 @@ export function ruleFault(rule: RouteRule, at: number): RouteFault | undefined {
   for (const [index, match] of rule.matches.entries()) {
     const where = `${path}.matches[${index}]`;
     const { type, value } = match.path;
-    if (type !== "Exact" && type !== "PathPrefix" && type !== "RegularExpression") return unsupported(`${where}.path.type`, `${type} is not known`);
+    if (type !== "Exact" && type !== "PathPrefix" && type !== "RegularExpression")
+      return unsupported(`${where}.path.type`, `${type} is not known`);
     const fault = type === "RegularExpression" ? regexFault(value) : pathFault(value);
     if (fault !== undefined) return unsupported(`${where}.path.value`, fault);
-    if (match.method !== undefined && !METHODS.test(match.method)) return unsupported(`${where}.method`, "is no HTTP method");
-    const values = valueFault(match.headers, `${where}.headers`) ?? valueFault(match.query, `${where}.queryParams`, false);
+    if (match.method !== undefined && !METHODS.test(match.method))
+      return unsupported(`${where}.method`, "is no HTTP method");
+    const values =
+      valueFault(match.headers, `${where}.headers`) ?? valueFault(match.query, `${where}.queryParams`, false);
     if (values !== undefined) return values;
   }
-  for (const [name, duration] of [["request", rule.requestTimeout], ["backendRequest", rule.backendTimeout]] as const) {
-    if (duration !== undefined && !DURATION.test(duration)) return unsupported(`${path}.timeouts.${name}`, "is no duration such as 10s");
+  for (const [name, duration] of [
+    ["request", rule.requestTimeout],
+    ["backendRequest", rule.backendTimeout],
+  ] as const) {
+    if (duration !== undefined && !DURATION.test(duration))
+      return unsupported(`${path}.timeouts.${name}`, "is no duration such as 10s");
   }
   return (
     filtersFault(rule.filters, `${path}.filters`) ??
@@ -54,7 +61,8 @@ function valueFault(matches: readonly ValueMatch[], where: string, header = true
   for (const [at, match] of matches.entries()) {
     const path = `${where}[${at}]`;
     if (header ? !HEADER_NAME.test(match.name) : match.name === "") return unsupported(`${path}.name`, "is not valid");
-    if (match.type !== "Exact" && match.type !== "RegularExpression") return unsupported(`${path}.type`, `${match.type} is not known`);
+    if (match.type !== "Exact" && match.type !== "RegularExpression")
+      return unsupported(`${path}.type`, `${match.type} is not known`);
     const fault = match.type === "RegularExpression" ? regexFault(match.value) : undefined;
     if (fault !== undefined) return unsupported(`${path}.value`, fault);
   }
@@ -66,7 +74,10 @@ function filtersFault(filters: readonly Filter[], where: string): RouteFault | u
   if (types.includes("RequestRedirect") && types.includes("URLRewrite")) {
     return { reason: "IncompatibleFilters", message: `${where}: RequestRedirect and URLRewrite exclude each other` };
   }
-  return filters.reduce<RouteFault | undefined>((found, filter, at) => found ?? filterFault(filter, `${where}[${at}]`), undefined);
+  return filters.reduce<RouteFault | undefined>(
+    (found, filter, at) => found ?? filterFault(filter, `${where}[${at}]`),
+    undefined,
+  );
 }
 
 function filterFault(filter: Filter, path: string): RouteFault | undefined {
@@ -76,10 +87,13 @@ function filterFault(filter: Filter, path: string): RouteFault | undefined {
       const pairs = [...filter.edit.set, ...filter.edit.add];
       const bad = [...pairs.map(({ name }) => name), ...filter.edit.remove].find((name) => !isEditable(name));
       if (bad !== undefined) return unsupported(path, `header ${JSON.stringify(bad.slice(0, 64))} cannot be changed`);
-      return pairs.every(({ value }) => HEADER_VALUE.test(value)) ? undefined : unsupported(path, "a header value holds control characters");
+      return pairs.every(({ value }) => HEADER_VALUE.test(value))
+        ? undefined
+        : unsupported(path, "a header value holds control characters");
     }
     case "RequestRedirect":
-      if (![301, 302, 303, 307, 308].includes(filter.statusCode)) return unsupported(`${path}.statusCode`, "is none of 301, 302, 303, 307, 308");
+      if (![301, 302, 303, 307, 308].includes(filter.statusCode))
+        return unsupported(`${path}.statusCode`, "is none of 301, 302, 303, 307, 308");
       return filter.path === undefined ? undefined : pathModifierFault(filter.path.value, path);
     case "URLRewrite":
       return filter.path === undefined ? undefined : pathModifierFault(filter.path.value, path);
@@ -99,7 +113,11 @@ function pathModifierFault(value: string, path: string): RouteFault | undefined 
 
 function backendFiltersFault(filters: readonly Filter[], where: string): RouteFault | undefined {
   const other = filters.findIndex(({ type }) => type !== "RequestHeaderModifier" && type !== "ResponseHeaderModifier");
-  if (other >= 0) return unsupported(`${where}[${other}]`, "only RequestHeaderModifier and ResponseHeaderModifier are served per backend");
+  if (other >= 0)
+    return unsupported(
+      `${where}[${other}]`,
+      "only RequestHeaderModifier and ResponseHeaderModifier are served per backend",
+    );
   return filtersFault(filters, where);
 }
 

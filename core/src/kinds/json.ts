@@ -30,7 +30,9 @@ export function integer(value: unknown): number | undefined {
 
 /** A map of texts, such as labels. */
 export function textMap(value: unknown): Readonly<Record<string, string>> {
-  return Object.fromEntries(Object.entries(fields(value)).filter((entry): entry is [string, string] => typeof entry[1] === "string"));
+  return Object.fromEntries(
+    Object.entries(fields(value)).filter((entry): entry is [string, string] => typeof entry[1] === "string"),
+  );
 }
 
 /** Leaves out what is undefined: for optional properties. */

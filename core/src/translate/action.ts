@@ -1,5 +1,12 @@
 /** What a rule of an HTTPRoute does with a request, as Envoy's route action, redirect and header edits. */
-import type { Filter, HeaderEdit, NameValue, PathModifier, RouteMatch, RouteRule } from "../kinds/gateway-api/http-route.ts";
+import type {
+  Filter,
+  HeaderEdit,
+  NameValue,
+  PathModifier,
+  RouteMatch,
+  RouteRule,
+} from "../kinds/gateway-api/http-route.ts";
 import type { JsonObject } from "../world.ts";
 
 /** A backend that can be called: its cluster, its share and its own header edits. */
@@ -21,7 +28,13 @@ export interface Arrival {
 }
 
 /** `route` or `redirect` of an Envoy route; undefined where no backend has a weight. */
-export function actionJson(rule: RouteRule, match: RouteMatch, targets: readonly Target[], mirrors: readonly Mirror[], listener: Arrival): JsonObject | undefined {
+export function actionJson(
+  rule: RouteRule,
+  match: RouteMatch,
+  targets: readonly Target[],
+  mirrors: readonly Mirror[],
+  listener: Arrival,
+): JsonObject | undefined {
   const redirect = rule.filters.find((filter) => filter.type === "RequestRedirect");
   if (redirect !== undefined) return { redirect: redirectJson(redirect, match, listener) };
   const weighted = targets.filter(({ weight }) => weight > 0);
@@ -29,7 +42,10 @@ export function actionJson(rule: RouteRule, match: RouteMatch, targets: readonly
   return {
     route: {
       ...destination(weighted),
-      ...rewriteJson(rule.filters.find((filter) => filter.type === "URLRewrite"), match),
+      ...rewriteJson(
+        rule.filters.find((filter) => filter.type === "URLRewrite"),
+        match,
+      ),
       ...timeouts(rule),
       ...(mirrors.length === 0 ? {} : { request_mirror_policies: mirrors.map(mirrorJson) }),
     },
@@ -72,7 +88,9 @@ function destination(targets: readonly Target[]): JsonObject {
 
 function timeouts({ requestTimeout, backendTimeout }: RouteRule): JsonObject {
   // Without retries one try is the whole request: the shorter of both bounds holds. 0s means none (Gateway API and Envoy alike).
-  const seconds = [requestTimeout, backendTimeout].flatMap((one) => (one === undefined ? [] : [durationSeconds(one)])).filter((one) => one > 0);
+  const seconds = [requestTimeout, backendTimeout]
+    .flatMap((one) => (one === undefined ? [] : [durationSeconds(one)]))
+    .filter((one) => one > 0);
   if (requestTimeout === undefined && backendTimeout === undefined) return {};
   return { timeout: `${seconds.length === 0 ? 0 : Math.min(...seconds)}s` };
 }
@@ -81,7 +99,11 @@ const UNIT_SECONDS: Readonly<Record<string, number>> = { h: 3600, m: 60, s: 1, m
 
 export function durationSeconds(duration: string): number {
   const parts = duration.matchAll(/([0-9]+)(ms|h|m|s)/g);
-  return Math.round([...parts].reduce((sum, [, count, unit]) => sum + Number(count) * (UNIT_SECONDS[unit ?? ""] ?? 0), 0) * 1000) / 1000;
+  return (
+    Math.round(
+      [...parts].reduce((sum, [, count, unit]) => sum + Number(count) * (UNIT_SECONDS[unit ?? ""] ?? 0), 0) * 1000,
+    ) / 1000
+  );
 }
 
 function mirrorJson({ cluster, fraction }: Mirror): JsonObject {
@@ -90,7 +112,11 @@ function mirrorJson({ cluster, fraction }: Mirror): JsonObject {
   return { cluster, runtime_fraction: { default_value: { numerator: millionths, denominator: "MILLION" } } };
 }
 
-function redirectJson(filter: Extract<Filter, { type: "RequestRedirect" }>, match: RouteMatch, listener: Arrival): JsonObject {
+function redirectJson(
+  filter: Extract<Filter, { type: "RequestRedirect" }>,
+  match: RouteMatch,
+  listener: Arrival,
+): JsonObject {
   const { scheme, hostname, path, port, statusCode } = filter;
   const codes: Readonly<Record<number, string>> = {
     301: "MOVED_PERMANENTLY",
@@ -130,7 +156,8 @@ function rewriteJson(filter: Extract<Filter, { type: "URLRewrite" }> | undefined
 }
 
 function rewritePath(path: PathModifier, match: RouteMatch): JsonObject {
-  if (path.type === "ReplaceFullPath") return { regex_rewrite: { pattern: { regex: "^[^?]*" }, substitution: literal(path.value || "/") } };
+  if (path.type === "ReplaceFullPath")
+    return { regex_rewrite: { pattern: { regex: "^[^?]*" }, substitution: literal(path.value || "/") } };
   return strips(path, match) ? { regex_rewrite: stripPrefix(match) } : { prefix_rewrite: prefixFor(path.value, match) };
 }
 
@@ -142,7 +169,11 @@ function prefixFor(value: string, match: RouteMatch): string {
 
 /** Replacing `/a` by `/` would leave two slashes before the rest: those are rewritten by an expression. */
 function strips(path: PathModifier, match: RouteMatch): boolean {
-  return (path.value === "/" || path.value === "") && match.path.type === "PathPrefix" && match.path.value.replace(/\/+$/, "") !== "";
+  return (
+    (path.value === "/" || path.value === "") &&
+    match.path.type === "PathPrefix" &&
+    match.path.value.replace(/\/+$/, "") !== ""
+  );
 }
 
 function stripPrefix(match: RouteMatch): JsonObject {

@@ -87,7 +87,12 @@ const slots: readonly Slot[] = [
   { name: "remember", from: "chain", perRoute: [], inert: rememberConsumer() },
   { name: "cert", from: "chain", perRoute: rbacRoute, inert: rbac },
   { name: "authz", from: "chain", perRoute: rbacRoute, inert: rbac },
-  { name: "collect-post", from: "chain", perRoute: [`${FILTER}lua.v3.LuaPerRoute`, ...switchedOff], inert: collectFilter() },
+  {
+    name: "collect-post",
+    from: "chain",
+    perRoute: [`${FILTER}lua.v3.LuaPerRoute`, ...switchedOff],
+    inert: collectFilter(),
+  },
   ...rateLimits("post", 4),
 ];
 
@@ -109,7 +114,9 @@ export function slotFault(slot: string, config: JsonObject): string | undefined 
 /** `http_filters` of every HCM. */
 export function httpFilters(): readonly JsonObject[] {
   return [
-    ...slots.map((slot) => (slot.from === "gateway" ? discovered(slot) : { name: slot.name, typed_config: slot.inert })),
+    ...slots.map((slot) =>
+      slot.from === "gateway" ? discovered(slot) : { name: slot.name, typed_config: slot.inert },
+    ),
     { name: "router", typed_config: { "@type": `${FILTER}router.v3.Router`, suppress_envoy_headers: true } },
   ];
 }
@@ -131,7 +138,10 @@ function discovered({ name, inert }: Slot): JsonObject {
 export function onlyWhenChosen(slot: "api_key" | "basic", filter: JsonObject): JsonObject {
   const header = {
     name: "chosen",
-    typed_config: { "@type": "type.googleapis.com/envoy.type.matcher.v3.HttpRequestHeaderMatchInput", header_name: AUTH_HEADER },
+    typed_config: {
+      "@type": "type.googleapis.com/envoy.type.matcher.v3.HttpRequestHeaderMatchInput",
+      header_name: AUTH_HEADER,
+    },
   };
   return {
     "@type": `${TYPE}extensions.common.matching.v3.ExtensionWithMatcher`,
@@ -181,7 +191,10 @@ function pathGuard(): JsonObject {
     rules: {
       action: "DENY",
       policies: {
-        [PATH_GUARD]: { permissions: [{ header: { name: ":path", string_match: evasive } }], principals: [{ any: true }] },
+        [PATH_GUARD]: {
+          permissions: [{ header: { name: ":path", string_match: evasive } }],
+          principals: [{ any: true }],
+        },
       },
     },
   };

@@ -27,7 +27,10 @@ export function clusterJson({ name, port, transportSocket, grpc }: ClusterUse): 
     ignore_health_on_host_removal: true,
     per_connection_buffer_limit_bytes: 32768,
     typed_extension_protocol_options: {
-      "envoy.extensions.upstreams.http.v3.HttpProtocolOptions": { "@type": HTTP_OPTIONS, ...protocolJson(grpc === true || port.appProtocol === "kubernetes.io/h2c") },
+      "envoy.extensions.upstreams.http.v3.HttpProtocolOptions": {
+        "@type": HTTP_OPTIONS,
+        ...protocolJson(grpc === true || port.appProtocol === "kubernetes.io/h2c"),
+      },
     },
     ...(transportSocket === undefined ? {} : { transport_socket: transportSocket }),
   };

@@ -11,6 +11,7 @@ import type { AnySlice } from "../slices.ts";
 import type { OwnGateway, Views } from "../views.ts";
 import type { Owner } from "../world.ts";
 import { gatewaySlots } from "./chain.ts";
+import { frontendOf } from "./frontend-tls.ts";
 import { listenerJson, listenerName, type ServedListener } from "./listener.ts";
 import type { Wiring } from "./wiring.ts";
 
@@ -21,7 +22,10 @@ export function giveGateway(own: OwnGateway, wiring: Wiring, give: Give): void {
     give(wiring.ports, joinKey(gateway, String(listener.port)), listener.name, true);
     for (const slot of gatewaySlots.keys()) give(wiring.slots, joinKey(gateway, slot), "", true);
     // Hosts that another listener of the port has to itself: here they are answered as misdirected.
-    const elsewhere = served(own).filter(({ port, hcm, hostname }) => port === listener.port && hcm !== listener.hcm && covers(listener.hostname, hostname));
+    const elsewhere = served(own).filter(
+      ({ port, hcm, hostname }) =>
+        port === listener.port && hcm !== listener.hcm && covers(listener.hostname, hostname),
+    );
     for (const { name, hostname } of [listener, ...elsewhere]) {
       give(wiring.hosts, joinKey(gateway, listener.hcm, hostname), "", name);
       giveWildcard(gateway, listener.hcm, hostname, wiring, give);
@@ -48,18 +52,28 @@ export interface ListenerReads {
 }
 
 /** The sections of a listener as policies on it and its Gateway make them. */
-export function listenerVerdict(own: OwnGateway, listener: Listener, { views, slices }: Pick<ListenerReads, "views" | "slices">): Verdict {
+export function listenerVerdict(
+  own: OwnGateway,
+  listener: Listener,
+  { views, slices }: Pick<ListenerReads, "views" | "slices">,
+): Verdict {
   return effectiveSections(views.layers(own.gateway, listener.name), slices, views.state);
 }
 
 export function clientCertificatesOf(verdict: Verdict): RouteContext["clientCertificates"] {
   for (const { slice, enforced } of verdict.sections) {
-    if (enforced !== undefined && slice.clientCertificates !== undefined) return slice.clientCertificates(enforced.model as never);
+    if (enforced !== undefined && slice.clientCertificates !== undefined)
+      return slice.clientCertificates(enforced.model as never);
   }
   return "Off";
 }
 
-export function listenerResource(own: OwnGateway, port: number, reads: ListenerReads, give: Give): Resource | undefined {
+export function listenerResource(
+  own: OwnGateway,
+  port: number,
+  reads: ListenerReads,
+  give: Give,
+): Resource | undefined {
   const gateway = idOf(own.gateway);
   const listeners = served(own).filter((listener) => listener.port === port);
   if (listeners.length === 0) return undefined;
@@ -82,7 +96,9 @@ export function listenerResource(own: OwnGateway, port: number, reads: ListenerR
 }
 
 export function boundAddresses({ gateway }: OwnGateway): readonly string[] {
-  const written = gateway.addresses.filter(({ type, value }) => type === "IPAddress" && value !== "").map(({ value }) => value);
+  const written = gateway.addresses
+    .filter(({ type, value }) => type === "IPAddress" && value !== "")
+    .map(({ value }) => value);
   return written.length === 0 ? ["0.0.0.0"] : written;
 }
 
@@ -92,7 +108,14 @@ function certificateNames({ gateway }: OwnGateway, listener: Listener): readonly
   );
 }
 
-function listenerPieces(own: OwnGateway, listener: Listener, shared: boolean, reads: ListenerReads, owners: Map<string, Owner>, give: Give): readonly ListenerPiece[] {
+function listenerPieces(
+  own: OwnGateway,
+  listener: Listener,
+  shared: boolean,
+  reads: ListenerReads,
+  owners: Map<string, Owner>,
+  give: Give,
+): readonly ListenerPiece[] {
   const { views, slices, wiring } = reads;
   const gateway = idOf(own.gateway);
   const layers = views.layers(own.gateway, listener.name).filter(({ level }) => !shared || level === "Gateway");
@@ -107,17 +130,29 @@ function listenerPieces(own: OwnGateway, listener: Listener, shared: boolean, re
       const state = views.state(policy, effective.slice);
       if (state.ok) for (const use of state.clusters) give(wiring.clusters, joinKey(gateway, use.name), "", use);
     }
-    for (const { type, name, json } of piece.resources ?? []) give(wiring.named, joinKey(gateway, type, name), "", json);
-    for (const change of piece.certificates ?? []) give(wiring.certificates, `${change.namespace}/${change.name}`, "", change);
+    for (const { type, name, json } of piece.resources ?? [])
+      give(wiring.named, joinKey(gateway, type, name), "", json);
+    for (const change of piece.certificates ?? [])
+      give(wiring.certificates, `${change.namespace}/${change.name}`, "", change);
     const [source] = effective.enforced.sources;
     for (const [at, problem] of (piece.problems ?? []).entries()) {
-      give(wiring.placeProblems, `${source.namespace}/${source.name}`, joinKey(gateway, listener.name, effective.slice.key, String(at)), problem);
+      give(
+        wiring.placeProblems,
+        `${source.namespace}/${source.name}`,
+        joinKey(gateway, listener.name, effective.slice.key, String(at)),
+        problem,
+      );
     }
     return [piece];
   });
 }
 
-function listenerPiece(own: OwnGateway, listener: Listener, { slice, enforced }: Effective, reads: ListenerReads): ListenerPiece | undefined {
+function listenerPiece(
+  own: OwnGateway,
+  listener: Listener,
+  { slice, enforced }: Effective,
+  reads: ListenerReads,
+): ListenerPiece | undefined {
   if (enforced === undefined || slice.listener === undefined) return undefined;
   const { namespace, name, uid, annotations } = own.gateway;
   const foreign = reads.foreignCertificates(namespace);
@@ -128,10 +163,23 @@ function listenerPiece(own: OwnGateway, listener: Listener, { slice, enforced }:
       port: listener.port,
       protocol: listener.protocol,
       hostname: listener.hostname === EVERY_HOST ? undefined : listener.hostname,
-      certificateRefs: (listener.spec.tls?.certificateRefs ?? []).map((ref) => ({ kind: "Secret", namespace: ref.namespace ?? namespace, name: ref.name })),
+      certificateRefs: (listener.spec.tls?.certificateRefs ?? []).map((ref) => ({
+        kind: "Secret",
+        namespace: ref.namespace ?? namespace,
+        name: ref.name,
+      })),
     },
-    source: enforced.sources[0],
+    certificateHostnames: sameCertificate(own, listener),
+    frontendCA: frontendOf(own.gateway, listener.port) !== undefined,
     ...(foreign === undefined ? {} : { foreignCertificates: foreign }),
     logDirectory: reads.logDirectory,
   });
+}
+
+/** Hostnames of all listeners that show the same Secret first. */
+function sameCertificate(own: OwnGateway, listener: Listener): readonly string[] {
+  const [first] = certificateNames(own, listener);
+  return served(own)
+    .filter((other) => certificateNames(own, other)[0] === first && other.hostname !== EVERY_HOST)
+    .map(({ hostname }) => hostname);
 }

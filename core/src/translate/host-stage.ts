@@ -46,7 +46,12 @@ export function hostResource(place: HostPlace, reads: HostReads, give: Give): Re
   if (listener === undefined || listener.hcm !== hcm) {
     return { ...base, json: hostScope(hcm, pattern, { routes: [], shared: {} }, MISDIRECTED), owners: [] };
   }
-  const routes = ownersRoutes([...found.keys()].flatMap((id) => (id === "" ? [] : (reads.route(id) ?? []))), pattern, wiring, give);
+  const routes = ownersRoutes(
+    [...found.keys()].flatMap((id) => (id === "" ? [] : (reads.route(id) ?? []))),
+    pattern,
+    wiring,
+    give,
+  );
   const ranked: { readonly rank: Ranked; readonly json: readonly JsonObject[] }[] = [];
   const outputs: RuleOutput[] = [];
   const owners = new Map<string, Owner>();
@@ -62,7 +67,10 @@ export function hostResource(place: HostPlace, reads: HostReads, give: Give): Re
     }
   }
   ranked.sort((a, b) => byPrecedence(a.rank, b.rank));
-  const content: HostContent = { routes: ranked.flatMap(({ json }) => json), shared: sharedSlots(outputs, reads.slices) };
+  const content: HostContent = {
+    routes: ranked.flatMap(({ json }) => json),
+    shared: sharedSlots(outputs, reads.slices),
+  };
   giveNeeds(place, outputs, [...owners.values()], reads, give);
   const sorted = [...owners.values()].sort((a, b) => compareText(ownerText(a), ownerText(b)));
   return {
@@ -92,16 +100,30 @@ function ownersRoutes(routes: readonly HttpRoute[], pattern: string, wiring: Wir
   return [first, ...rest.filter((route) => !foreign.includes(route))];
 }
 
-function ruleOutput(reads: HostReads, own: OwnGateway, listener: Listener, route: HttpRoute, at: number, owners: Map<string, Owner>): RuleOutput {
+function ruleOutput(
+  reads: HostReads,
+  own: OwnGateway,
+  listener: Listener,
+  route: HttpRoute,
+  at: number,
+  owners: Map<string, Owner>,
+): RuleOutput {
   const { views, wiring } = reads;
   const rule = route.rules[at];
   if (rule === undefined) throw new Error("no such rule");
-  const verdict = effectiveSections(views.layers(own.gateway, listener.name, route, rule.name), reads.slices, views.state);
+  const verdict = effectiveSections(
+    views.layers(own.gateway, listener.name, route, rule.name),
+    reads.slices,
+    views.state,
+  );
   for (const { key, uid, generation } of verdict.policies) {
     owners.set(`ApiPolicy/${key.namespace}/${key.name}`, { key, uid, generation });
   }
   const gateway = idOf(own.gateway);
-  const ownHeaders = new Set([...wiring.ownHeaders.get(route.namespace).keys(), ...wiring.ownHeaders.get(gateway).keys()]);
+  const ownHeaders = new Set([
+    ...wiring.ownHeaders.get(route.namespace).keys(),
+    ...wiring.ownHeaders.get(gateway).keys(),
+  ]);
   return translateRule({
     gateway,
     listener,
@@ -117,24 +139,38 @@ function ruleOutput(reads: HostReads, own: OwnGateway, listener: Listener, route
   });
 }
 
-function sharedSlots(outputs: readonly RuleOutput[], slices: readonly AnySlice[]): Readonly<Record<string, JsonObject>> {
+function sharedSlots(
+  outputs: readonly RuleOutput[],
+  slices: readonly AnySlice[],
+): Readonly<Record<string, JsonObject>> {
   const bySection = new Map<SectionKey, Map<string, JsonObject>>();
   for (const { section, entry } of outputs.flatMap(({ host }) => host)) {
     const entries = bySection.get(section) ?? new Map<string, JsonObject>();
     bySection.set(section, entries.set(entry.key, entry.value));
   }
-  return Object.assign({}, ...slices.map((slice) => slice.host?.(bySection.get(slice.key) ?? new Map()) ?? {})) as Record<string, JsonObject>;
+  return Object.assign(
+    {},
+    ...slices.map((slice) => slice.host?.(bySection.get(slice.key) ?? new Map()) ?? {}),
+  ) as Record<string, JsonObject>;
 }
 
-function giveNeeds({ gateway, hcm, pattern }: HostPlace, outputs: readonly RuleOutput[], owners: readonly Owner[], { wiring }: HostReads, give: Give): void {
+function giveNeeds(
+  { gateway, hcm, pattern }: HostPlace,
+  outputs: readonly RuleOutput[],
+  owners: readonly Owner[],
+  { wiring }: HostReads,
+  give: Give,
+): void {
   for (const [at, output] of outputs.entries()) {
     for (const use of output.clusters) give(wiring.clusters, joinKey(gateway, use.name), "", use);
     for (const { slot, key, value, section } of output.gateway) {
       give(wiring.entries, joinKey(gateway, slot), key, { section, json: value });
-      for (const owner of owners) if (owner.key.kind === "ApiPolicy") give(wiring.entryOwners, joinKey(gateway, slot), ownerText(owner), owner);
+      for (const owner of owners)
+        if (owner.key.kind === "ApiPolicy") give(wiring.entryOwners, joinKey(gateway, slot), ownerText(owner), owner);
     }
     for (const { type, name, json } of output.resources) give(wiring.named, joinKey(gateway, type, name), "", json);
-    for (const change of output.certificates) give(wiring.certificates, `${change.namespace}/${change.name}`, "", change);
+    for (const change of output.certificates)
+      give(wiring.certificates, `${change.namespace}/${change.name}`, "", change);
     for (const { policy, problem } of output.problems) {
       give(wiring.placeProblems, policy, joinKey(gateway, hcm, pattern, String(at)), problem);
     }

@@ -19,7 +19,12 @@ export interface HostContent {
 }
 
 /** The last route answers 404: a host that is known never falls through to a wildcard's routes. */
-export function hostScope(hcm: string, pattern: string, content: HostContent, otherwise: Answer = NOT_FOUND): JsonObject {
+export function hostScope(
+  hcm: string,
+  pattern: string,
+  content: HostContent,
+  otherwise: Answer = NOT_FOUND,
+): JsonObject {
   const name = scopeName(hcm, pattern);
   return scope(name, {
     name: pattern,
@@ -44,7 +49,9 @@ export function indexScope(hcm: string, wildcards: readonly string[]): JsonObjec
     routes: [
       {
         ...route,
-        metadata: { filter_metadata: { [INDEX_METADATA]: Object.fromEntries(suffixes.sort().map((suffix) => [suffix, true])) } },
+        metadata: {
+          filter_metadata: { [INDEX_METADATA]: Object.fromEntries(suffixes.sort().map((suffix) => [suffix, true])) },
+        },
       },
     ],
   });

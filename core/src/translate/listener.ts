@@ -19,20 +19,29 @@ export function listenerName(port: number): string {
 }
 
 /** `served` are the listeners of one port: all HTTP, or all HTTPS. */
-export function listenerJson(port: number, addresses: readonly string[], served: readonly ServedListener[]): JsonObject {
+export function listenerJson(
+  port: number,
+  addresses: readonly string[],
+  served: readonly ServedListener[],
+): JsonObject {
   const [first = "0.0.0.0", ...more] = addresses;
   const https = served.filter(({ listener }) => listener.protocol === "HTTPS");
   return {
     "@type": `${TYPE}config.listener.v3.Listener`,
     name: listenerName(port),
     address: socketAddress(first, port),
-    ...(more.length === 0 ? {} : { additional_addresses: more.map((address) => ({ address: socketAddress(address, port) })) }),
+    ...(more.length === 0
+      ? {}
+      : { additional_addresses: more.map((address) => ({ address: socketAddress(address, port) })) }),
     per_connection_buffer_limit_bytes: 32768,
     ...(https.length === 0
       ? { filter_chains: [{ name: "http", filters: [hcmFilter(served)] }] }
       : {
           listener_filters: [
-            { name: "tls_inspector", typed_config: { "@type": `${TYPE}extensions.filters.listener.tls_inspector.v3.TlsInspector` } },
+            {
+              name: "tls_inspector",
+              typed_config: { "@type": `${TYPE}extensions.filters.listener.tls_inspector.v3.TlsInspector` },
+            },
           ],
           filter_chains: https.map(httpsChain),
         }),
@@ -44,7 +53,10 @@ function httpsChain(served: ServedListener): JsonObject {
   const common = pieces.reduce<JsonObject>((merged, { tls }) => mergeJson(merged, tls?.common ?? {}), {
     tls_params: { tls_minimum_protocol_version: "TLSv1_2" },
     alpn_protocols: ["h2", "http/1.1"],
-    tls_certificate_sds_secret_configs: certificates.map((name) => ({ name, sds_config: { ads: {}, resource_api_version: "V3" } })),
+    tls_certificate_sds_secret_configs: certificates.map((name) => ({
+      name,
+      sds_config: { ads: {}, resource_api_version: "V3" },
+    })),
   });
   const context = pieces.reduce<JsonObject>((merged, { tls }) => mergeJson(merged, tls?.context ?? {}), {
     "@type": `${TYPE}extensions.transport_sockets.tls.v3.DownstreamTlsContext`,

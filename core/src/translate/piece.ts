@@ -24,7 +24,17 @@ export interface SlicePiece {
   readonly piece: RoutePiece;
 }
 
-const empty: Draft = { match: {}, slots: {}, select: [], identity: [], identityQuery: [], rateLimits: [], metadata: {}, gateway: [], refuse: undefined };
+const empty: Draft = {
+  match: {},
+  slots: {},
+  select: [],
+  identity: [],
+  identityQuery: [],
+  rateLimits: [],
+  metadata: {},
+  gateway: [],
+  refuse: undefined,
+};
 
 /** Every combination of the slices' branches, in the order in which they have to be tried. */
 export function drafts(pieces: readonly SlicePiece[]): readonly Draft[] {
@@ -32,7 +42,9 @@ export function drafts(pieces: readonly SlicePiece[]): readonly Draft[] {
     (before, { piece }) =>
       before.flatMap((draft) => {
         const common = add(draft, {}, piece);
-        return piece.branches === undefined ? [common] : piece.branches.map((branch) => add(common, branch.match, branch.piece));
+        return piece.branches === undefined
+          ? [common]
+          : piece.branches.map((branch) => add(common, branch.match, branch.piece));
       }),
     [empty],
   );
@@ -49,6 +61,7 @@ function add(draft: Draft, match: Branch["match"], piece: BranchPiece): Draft {
     slots,
     select: [...draft.select, ...(piece.select ?? [])],
     identity: [...draft.identity, ...(piece.identity ?? [])],
+    identityQuery: [...draft.identityQuery, ...(piece.identityQuery ?? [])],
     identityQuery: [...draft.identityQuery, ...(piece.identityQuery ?? [])],
     rateLimits: [...draft.rateLimits, ...(piece.rateLimits ?? [])],
     metadata: { ...draft.metadata, ...piece.metadata },
@@ -75,6 +88,7 @@ export function joinPieces(enforced: RoutePiece, audited: RoutePiece): RoutePiec
     slots,
     select: [...(enforced.select ?? []), ...(audited.select ?? [])],
     identity: [...(enforced.identity ?? []), ...(audited.identity ?? [])],
+    identityQuery: [...(enforced.identityQuery ?? []), ...(audited.identityQuery ?? [])],
     identityQuery: [...(enforced.identityQuery ?? []), ...(audited.identityQuery ?? [])],
     rateLimits: [...(enforced.rateLimits ?? []), ...(audited.rateLimits ?? [])],
     host: [...(enforced.host ?? []), ...(audited.host ?? [])],

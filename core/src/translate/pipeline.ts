@@ -13,7 +13,14 @@ import type { OwnGateway, Views } from "../views.ts";
 import type { JsonObject, ResourceType } from "../world.ts";
 import { gatewaySlots, TYPE } from "./chain.ts";
 import { clusterJson, endpointsJson } from "./cluster.ts";
-import { clientCertificatesOf, giveGateway, giveWildcard, type ListenerReads, listenerResource, listenerVerdict } from "./gateway-stage.ts";
+import {
+  clientCertificatesOf,
+  giveGateway,
+  giveWildcard,
+  type ListenerReads,
+  listenerResource,
+  listenerVerdict,
+} from "./gateway-stage.ts";
 import { indexScope } from "./host.ts";
 import { hostResource } from "./host-stage.ts";
 import { listenerName } from "./listener.ts";
@@ -50,7 +57,9 @@ export function createPipeline(parts: PipelineParts): void {
       const [gateway = "", name = ""] = splitKey(key);
       const own = views.gateways.get(gateway);
       const listener = own?.listeners.find((one) => one.name === name);
-      return own === undefined || listener === undefined ? "Off" : clientCertificatesOf(listenerVerdict(own, listener, { views, slices }));
+      return own === undefined || listener === undefined
+        ? "Off"
+        : clientCertificatesOf(listenerVerdict(own, listener, { views, slices }));
     },
     "Off" as const,
   );
@@ -59,8 +68,10 @@ export function createPipeline(parts: PipelineParts): void {
     wiring,
     slices,
     route: (id: string) => objects.routes.get(id),
-    requirePolicy: (own: OwnGateway) => parts.requirePolicy && own.gateway.annotations[REQUIRE_POLICY_ANNOTATION] !== "false",
-    clientCertificates: (own: OwnGateway, listener: { readonly name: string }) => clientCertificates.get(joinKey(idOf(own.gateway), listener.name)),
+    requirePolicy: (own: OwnGateway) =>
+      parts.requirePolicy && own.gateway.annotations[REQUIRE_POLICY_ANNOTATION] !== "false",
+    clientCertificates: (own: OwnGateway, listener: { readonly name: string }) =>
+      clientCertificates.get(joinKey(idOf(own.gateway), listener.name)),
     backendTls: (service: string, port: number) => parts.backendTls(service, port),
   };
   const hosts = graph.effects(
@@ -121,9 +132,15 @@ function attachStages({ graph, objects, views, wiring }: PipelineParts): void {
     const policy = objects.policies.get(id);
     if (policy === undefined) return;
     // A Gateway policy's names are ours on all routes of that Gateway, any other's on the routes of its namespace.
-    const gatewaysOnly = policy.targetRefs.filter(({ kind }) => kind === "Gateway").map(({ name }) => `${policy.key.namespace}/${name}`);
-    const places = [...gatewaysOnly, ...(policy.targetRefs.some(({ kind }) => kind !== "Gateway") ? [policy.key.namespace] : [])];
-    for (const name of ownHeaderNames(policy, views)) for (const place of places) give(wiring.ownHeaders, place, name, true);
+    const gatewaysOnly = policy.targetRefs
+      .filter(({ kind }) => kind === "Gateway")
+      .map(({ name }) => `${policy.key.namespace}/${name}`);
+    const places = [
+      ...gatewaysOnly,
+      ...(policy.targetRefs.some(({ kind }) => kind !== "Gateway") ? [policy.key.namespace] : []),
+    ];
+    for (const name of ownHeaderNames(policy, views))
+      for (const place of places) give(wiring.ownHeaders, place, name, true);
   });
   graph.follow(objects.present.ApiPolicy, policies);
 
@@ -158,7 +175,11 @@ function listenerStage(parts: PipelineParts): void {
 
 function resourceStages({ graph, objects, wiring, outbox, slices, lookup }: PipelineParts): void {
   /** One resource per key `gateway, name`. */
-  const resources = (stage: string, type: ResourceType, json: (key: string, gateway: string, name: string) => JsonObject | undefined): Effects =>
+  const resources = (
+    stage: string,
+    type: ResourceType,
+    json: (key: string, gateway: string, name: string) => JsonObject | undefined,
+  ): Effects =>
     graph.effects(
       stage,
       RANK.resource,
@@ -185,7 +206,9 @@ function resourceStages({ graph, objects, wiring, outbox, slices, lookup }: Pipe
     resources("endpoints", "endpoint", (key, _, name) => {
       const use = wiring.clusters.get(key).get("");
       if (use === undefined) return undefined;
-      const slicesOf = [...objects.slicesByService.get(use.service).keys()].flatMap((id) => objects.slices.get(id) ?? []);
+      const slicesOf = [...objects.slicesByService.get(use.service).keys()].flatMap(
+        (id) => objects.slices.get(id) ?? [],
+      );
       return endpointsJson(name, use.port, slicesOf);
     }),
   );
@@ -206,10 +229,13 @@ function resourceStages({ graph, objects, wiring, outbox, slices, lookup }: Pipe
       const entries = wiring.entries.get(key);
       const section = [...entries.values()][0]?.section;
       const slice = slices.find((one) => one.key === section);
-      const sorted = new Map([...entries].sort(([a], [b]) => compareText(a, b)).map(([name, { json }]) => [name, json]));
+      const sorted = new Map(
+        [...entries].sort(([a], [b]) => compareText(a, b)).map(([name, { json }]) => [name, json]),
+      );
       const config = slice?.extension?.(slot as SlotName, sorted, lookup) ?? gatewaySlots.get(slot);
       const owners = [...wiring.entryOwners.get(key)].sort(([a], [b]) => compareText(a, b)).map(([, owner]) => owner);
-      if (config !== undefined) outbox.resource({ gateway, type: "extension", name: slot, json: extensionJson(slot, config), owners });
+      if (config !== undefined)
+        outbox.resource({ gateway, type: "extension", name: slot, json: extensionJson(slot, config), owners });
     },
     (key) => {
       const [gateway = "", slot = ""] = splitKey(key);

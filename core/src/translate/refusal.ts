@@ -21,12 +21,29 @@ export interface Answer {
 }
 
 export const NOT_FOUND: Answer = { status: 404, code: "GW-ROUTE-001", detail: "no route for this host and path" };
-export const MISDIRECTED: Answer = { status: 421, code: "GW-ROUTE-002", detail: "this host has a listener of its own: connect with its name" };
-export const NO_BACKEND: Answer = { status: 500, code: "GW-ROUTE-003", detail: "the route has no backend that can be called" };
-export const NO_POLICY: Answer = { status: 403, code: "GW-POLICY-001", detail: "no policy says who may call this route" };
+export const MISDIRECTED: Answer = {
+  status: 421,
+  code: "GW-ROUTE-002",
+  detail: "this host has a listener of its own: connect with its name",
+};
+export const NO_BACKEND: Answer = {
+  status: 500,
+  code: "GW-ROUTE-003",
+  detail: "the route has no backend that can be called",
+};
+export const NO_POLICY: Answer = {
+  status: 403,
+  code: "GW-POLICY-001",
+  detail: "no policy says who may call this route",
+};
 
 export function closedAnswer(policy: string, detail: string): Answer {
-  return { status: 503, code: "GW-POLICY-002", policy, detail: `the policy cannot be enforced: ${detail.slice(0, 512)}` };
+  return {
+    status: 503,
+    code: "GW-POLICY-002",
+    policy,
+    detail: `the policy cannot be enforced: ${detail.slice(0, 512)}`,
+  };
 }
 
 /** What the answer says, as metadata of the route. */
@@ -52,7 +69,10 @@ const NOWHERE = "refused";
  * A slice's refusal: the `authz` slot denies, and the local reply turns that into the status. Not a direct response, since limits count
  * only where there is a route action, and a refused call has to count (guessing credentials).
  */
-export function refusalRoute(refusal: Refusal, rateLimits: readonly JsonObject[]): { readonly action: JsonObject; readonly authz: JsonObject } {
+export function refusalRoute(
+  refusal: Refusal,
+  rateLimits: readonly JsonObject[],
+): { readonly action: JsonObject; readonly authz: JsonObject } {
   return {
     action: { route: { cluster: NOWHERE, ...(rateLimits.length === 0 ? {} : { rate_limits: rateLimits }) } },
     authz: {

@@ -6,7 +6,15 @@ import type { Listener } from "../attach/listeners.ts";
 import type { BackendRef, HttpRoute, RouteMatch, RouteRule } from "../kinds/gateway-api/http-route.ts";
 import { idOf } from "../kinds/meta.ts";
 import type { Problem } from "../problems.ts";
-import type { BackendTls, NamedResource, RouteContext, RoutePiece, SectionKey, SharedEntry, SlotName } from "../slice.ts";
+import type {
+  BackendTls,
+  NamedResource,
+  RouteContext,
+  RoutePiece,
+  SectionKey,
+  SharedEntry,
+  SlotName,
+} from "../slice.ts";
 import type { CertificateChange, JsonObject } from "../world.ts";
 import { actionJson, headerEdits, type Mirror, type Target } from "./action.ts";
 import { TYPE } from "./chain.ts";
@@ -36,7 +44,8 @@ export interface RuleInput {
 }
 
 /** From a BackendTLSPolicy; one that cannot be followed leaves the backend uncallable. */
-export type TlsToBackend = { readonly ok: true; readonly id: string; readonly transportSocket: JsonObject } | { readonly ok: false };
+export type TlsToBackend =
+  { readonly ok: true; readonly id: string; readonly transportSocket: JsonObject } | { readonly ok: false };
 
 export interface RuleOutput {
   /** Envoy routes by match of the rule. */
@@ -58,17 +67,24 @@ export function translateRule(input: RuleInput): RuleOutput {
   const unsupported = unsupportedSections(verdict.sections, context);
   const problems = unsupported.map(({ policy, problem }) => ({ policy, problem }));
   const [closed] = [...verdict.closed, ...unsupported.flatMap(({ closes }) => closes ?? [])];
-  if (closed !== undefined) return { ...nothing, problems, matches: answered(input, closedAnswer(closed.policy, closed.detail)) };
-  const authenticated = verdict.sections.some(({ slice, enforced }) => slice.key === "authentication" && enforced !== undefined);
+  if (closed !== undefined)
+    return { ...nothing, problems, matches: answered(input, closedAnswer(closed.policy, closed.detail)) };
+  const authenticated = verdict.sections.some(
+    ({ slice, enforced }) => slice.key === "authentication" && enforced !== undefined,
+  );
   if (!authenticated && input.requirePolicy) return { ...nothing, problems, matches: answered(input, NO_POLICY) };
 
   const usable = verdict.sections.filter(({ slice }) => !unsupported.some((one) => one.section === slice.key));
-  const pieces = usable.map((effective): SlicePiece => ({ slice: effective.slice, piece: pieceOf(effective, context) }));
+  const pieces = usable.map((effective): SlicePiece => ({
+    slice: effective.slice,
+    piece: pieceOf(effective, context),
+  }));
   const tls = pieces.find(({ piece }) => piece.backendTls !== undefined)?.piece.backendTls;
   const backends = backendsOf(input, tls);
   const branches = drafts(pieces);
   const faulty = branches.map(({ slots }) => configFault(slots)).find((fault) => fault !== undefined);
-  if (faulty !== undefined) return { ...nothing, problems, matches: answered(input, closedAnswer(idOf(input.route), faulty)) };
+  if (faulty !== undefined)
+    return { ...nothing, problems, matches: answered(input, closedAnswer(idOf(input.route), faulty)) };
 
   return {
     problems,
@@ -76,10 +92,9 @@ export function translateRule(input: RuleInput): RuleOutput {
     clusters: backends.clusters,
     host: pieces.flatMap(({ slice, piece }) => (piece.host ?? []).map((entry) => ({ section: slice.key, entry }))),
     gateway: pieces.flatMap(({ slice, piece }) =>
-      [...(piece.gateway ?? []), ...(piece.branches ?? []).flatMap((branch) => branch.piece.gateway ?? [])].map((entry) => ({
-        ...entry,
-        section: slice.key,
-      })),
+      [...(piece.gateway ?? []), ...(piece.branches ?? []).flatMap((branch) => branch.piece.gateway ?? [])].map(
+        (entry) => ({ ...entry, section: slice.key }),
+      ),
     ),
     resources: tls?.resources ?? [],
     certificates: tls?.certificates ?? [],
@@ -117,12 +132,14 @@ function unsupportedSections(sections: readonly Effective[], contextOf: ContextO
     if (enforced === undefined || slice.unsupported === undefined) return [];
     const context = contextOf(effective, false);
     const { source } = context;
-    return slice.unsupported(enforced.model, context).map((problem) => ({
-      section: slice.key,
-      policy: `${source.namespace}/${source.name}`,
-      problem,
-      closes: slice.closes ? { policy: source.text, detail: problem.message } : undefined,
-    }));
+    return slice
+      .unsupported(enforced.model, context)
+      .map((problem) => ({
+        section: slice.key,
+        policy: `${source.namespace}/${source.name}`,
+        problem,
+        closes: slice.closes ? { policy: source.text, detail: problem.message } : undefined,
+      }));
   });
 }
 
@@ -161,7 +178,12 @@ function backendsOf(input: RuleInput, tls: BackendTls | undefined): Backends {
     const security = tls === undefined ? input.backendTls(service, port.port) : ownTls(tls, ref);
     if (security?.ok === false) return undefined;
     const name = clusterName(service, port.port, security?.id);
-    clusters.push({ name, service, port, ...(security === undefined ? {} : { transportSocket: security.transportSocket }) });
+    clusters.push({
+      name,
+      service,
+      port,
+      ...(security === undefined ? {} : { transportSocket: security.transportSocket }),
+    });
     return name;
   };
   const targets: Target[] = [];
@@ -174,7 +196,9 @@ function backendsOf(input: RuleInput, tls: BackendTls | undefined): Backends {
   const mirrors = rule.filters.flatMap((filter): readonly Mirror[] => {
     if (filter.type !== "RequestMirror") return [];
     const cluster = use(filter.backend);
-    return cluster === undefined ? [] : [{ cluster, ...(filter.fraction === undefined ? {} : { fraction: filter.fraction }) }];
+    return cluster === undefined
+      ? []
+      : [{ cluster, ...(filter.fraction === undefined ? {} : { fraction: filter.fraction }) }];
   });
   const total = lost + targets.reduce((sum, { weight }) => sum + weight, 0);
   return { targets, mirrors, clusters, lost: total === 0 ? 0 : lost / total };
@@ -184,7 +208,13 @@ function ownTls(tls: BackendTls, { namespace, name }: BackendRef): TlsToBackend 
   return { ok: true, id: tls.id, transportSocket: tls.transportSocket({ namespace, name }) };
 }
 
-function matchRoutes(input: RuleInput, match: RouteMatch, at: number, branches: readonly Draft[], backends: Backends): readonly JsonObject[] {
+function matchRoutes(
+  input: RuleInput,
+  match: RouteMatch,
+  at: number,
+  branches: readonly Draft[],
+  backends: Backends,
+): readonly JsonObject[] {
   const written = matchJson(match);
   const action = actionJson(input.rule, match, backends.targets, backends.mirrors, input.listener);
   const routes = branches.map((draft, branch) => {
@@ -197,7 +227,13 @@ function matchRoutes(input: RuleInput, match: RouteMatch, at: number, branches: 
   return [answerRoute(routeName(input, at, "/lost"), NO_BACKEND, { ...written, runtime_fraction: share }), ...routes];
 }
 
-function draftRoute(input: RuleInput, name: string, match: JsonObject, draft: Draft, action: JsonObject | undefined): JsonObject {
+function draftRoute(
+  input: RuleInput,
+  name: string,
+  match: JsonObject,
+  draft: Draft,
+  action: JsonObject | undefined,
+): JsonObject {
   const { refuse } = draft;
   const refusal = refuse === undefined ? undefined : refusalRoute(refuse, draft.rateLimits);
   const slots: Record<string, JsonObject> = { ...draft.slots };
@@ -212,7 +248,8 @@ function draftRoute(input: RuleInput, name: string, match: JsonObject, draft: Dr
     ...(refuse === undefined ? {} : answerMetadata(refuse)),
     ...(refusal === undefined && action === undefined ? answerMetadata(NO_BACKEND) : {}),
   };
-  const acting = refusal?.action ?? withLimits(action, draft.rateLimits) ?? { direct_response: { status: NO_BACKEND.status } };
+  const acting = refusal?.action ??
+    withLimits(action, draft.rateLimits) ?? { direct_response: { status: NO_BACKEND.status } };
   return {
     name,
     match,

@@ -10,11 +10,17 @@ export type Pair =
 
 /** `id` is `namespace/name`. Messages never hold content. */
 export function readPair(id: string, stored: StoredValues | undefined): Pair {
-  const bad = (message: string): Pair => ({ ok: false, reason: "InvalidCertificateRef", message: `Secret ${id}: ${message}` });
+  const bad = (message: string): Pair => ({
+    ok: false,
+    reason: "InvalidCertificateRef",
+    message: `Secret ${id}: ${message}`,
+  });
   if (stored === undefined) return bad("does not exist");
   if (stored.denied) {
     const namespace = id.slice(0, id.indexOf("/"));
-    return bad(`may not be read; kubectl create rolebinding gatewarden-secrets -n ${namespace} --clusterrole=gatewarden-secrets --serviceaccount=gatewarden-system:gatewarden`);
+    return bad(
+      `may not be read; kubectl create rolebinding gatewarden-secrets -n ${namespace} --clusterrole=gatewarden-secrets --serviceaccount=gatewarden-system:gatewarden`,
+    );
   }
   const certificate = text(valueOf(stored, "tls.crt"));
   const key = text(valueOf(stored, "tls.key"));

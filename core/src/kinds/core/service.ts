@@ -64,7 +64,9 @@ export function parseEndpointSlice(object: KubeObject): EndpointSlice | undefine
     ready: items(object["endpoints"]).flatMap((item) => {
       const endpoint = fields(item);
       // Absent means ready (EndpointSlice API); terminating endpoints are not.
-      return fields(endpoint["conditions"])["ready"] === false ? [] : items(endpoint["addresses"]).filter((address) => typeof address === "string");
+      return fields(endpoint["conditions"])["ready"] === false
+        ? []
+        : items(endpoint["addresses"]).filter((address) => typeof address === "string");
     }),
   };
 }

@@ -5,7 +5,12 @@ import { type Meta, metaOf } from "../meta.ts";
 import { type ObjectRef, parseObjectRef } from "./gateway.ts";
 
 export interface BackendTlsPolicy extends Meta {
-  readonly targets: readonly { readonly group: string; readonly kind: string; readonly name: string; readonly sectionName?: string }[];
+  readonly targets: readonly {
+    readonly group: string;
+    readonly kind: string;
+    readonly name: string;
+    readonly sectionName?: string;
+  }[];
   readonly hostname: string;
   readonly caRefs: readonly ObjectRef[];
   readonly systemRoots: boolean;

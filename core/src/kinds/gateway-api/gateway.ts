@@ -18,7 +18,11 @@ export interface ObjectRef {
 
 export interface Selector {
   readonly matchLabels: Readonly<Record<string, string>>;
-  readonly matchExpressions: readonly { readonly key: string; readonly operator: string; readonly values: readonly string[] }[];
+  readonly matchExpressions: readonly {
+    readonly key: string;
+    readonly operator: string;
+    readonly values: readonly string[];
+  }[];
 }
 
 export interface ListenerSpec {
@@ -146,7 +150,10 @@ function parseFrontend(value: unknown): FrontendTls | undefined {
   return {
     ...present<Pick<FrontendTls, "byDefault">>({ byDefault: parseValidation(frontend["default"]) }),
     byPort: Object.fromEntries(
-      items(frontend["perPort"]).map((item) => [String(integer(fields(item)["port"])), parseValidation(fields(item)["tls"]) ?? null]),
+      items(frontend["perPort"]).map((item) => [
+        String(integer(fields(item)["port"])),
+        parseValidation(fields(item)["tls"]) ?? null,
+      ]),
     ),
   };
 }
@@ -161,7 +168,10 @@ function parseValidation(config: unknown): FrontendValidation | undefined {
 }
 
 /** The parent or ancestor reference that names this Gateway (and a listener of it). */
-export function gatewayRef(gateway: { readonly namespace: string; readonly name: string }, sectionName?: string): JsonObject {
+export function gatewayRef(
+  gateway: { readonly namespace: string; readonly name: string },
+  sectionName?: string,
+): JsonObject {
   return {
     group: GATEWAY_GROUP,
     kind: "Gateway",

@@ -54,7 +54,11 @@ export type Filter =
       readonly statusCode: number;
     }
   | { readonly type: "URLRewrite"; readonly hostname?: string; readonly path?: PathModifier }
-  | { readonly type: "RequestMirror"; readonly backend: BackendRef; readonly fraction?: { readonly numerator: number; readonly denominator: number } }
+  | {
+      readonly type: "RequestMirror";
+      readonly backend: BackendRef;
+      readonly fraction?: { readonly numerator: number; readonly denominator: number };
+    }
   | { readonly type: "CORS"; readonly cors: Cors }
   | { readonly type: "Unknown"; readonly written: string };
 
@@ -113,7 +117,10 @@ export function parseParentRef(value: unknown, namespace: string): ParentRef {
     kind: text(ref["kind"]) ?? "Gateway",
     namespace: text(ref["namespace"]) ?? namespace,
     name: text(ref["name"]) ?? "",
-    ...present<Pick<ParentRef, "sectionName" | "port">>({ sectionName: text(ref["sectionName"]), port: integer(ref["port"]) }),
+    ...present<Pick<ParentRef, "sectionName" | "port">>({
+      sectionName: text(ref["sectionName"]),
+      port: integer(ref["port"]),
+    }),
     written: ref as { readonly [key: string]: JsonValue },
   };
 }
@@ -217,7 +224,10 @@ function parseMirror(mirror: Readonly<Record<string, unknown>>, namespace: strin
   const fraction =
     percent !== undefined
       ? { numerator: percent, denominator: 100 }
-      : written && { numerator: integer(written["numerator"]) ?? 0, denominator: integer(written["denominator"]) ?? 100 };
+      : written && {
+          numerator: integer(written["numerator"]) ?? 0,
+          denominator: integer(written["denominator"]) ?? 100,
+        };
   return {
     type: "RequestMirror",
     backend: parseBackendRef(mirror["backendRef"], namespace),

@@ -35,11 +35,15 @@ export function grants(grant: ReferenceGrant, reference: Reference): boolean {
   return (
     grant.from.some(
       (from) =>
-        from.group === reference.from.group && from.kind === reference.from.kind && from.namespace === reference.from.namespace,
+        from.group === reference.from.group &&
+        from.kind === reference.from.kind &&
+        from.namespace === reference.from.namespace,
     ) &&
     grant.to.some(
       (to) =>
-        to.group === reference.to.group && to.kind === reference.to.kind && (to.name === undefined || to.name === reference.to.name),
+        to.group === reference.to.group &&
+        to.kind === reference.to.kind &&
+        (to.name === undefined || to.name === reference.to.name),
     )
   );
 }
