@@ -6,6 +6,7 @@ import type { Cluster } from "../../e2e/cluster/driver.ts";
 import { testCluster } from "../../e2e/cluster/shared.ts";
 import { type Manifest, refusals } from "./admission.ts";
 import { installCrds } from "./install.ts";
+import { MEND, names } from "./mend.ts";
 
 const START_LIMIT_MS = 15 * 60_000;
 
@@ -55,16 +56,7 @@ describe("sections of an ApiPolicy on the API server", () => {
   );
   it.each(refused)("refuses %s with %s, naming the field and the mend", (_section, _what, path, name) => {
     const text = said.get(name) ?? "was accepted";
-    expect(text.replace(/\[([a-z]\w*)\]/g, ".$1")).toContain(duplicateEntry(path));
+    if (!names(text, path)) throw new Error(`${path} is not named: ${text}`);
     expect(text).toMatch(MEND);
   });
 });
-
-/** The server names the entry where we name the key that is a duplicate. */
-function duplicateEntry(path: string): string {
-  return path.replace(/\]\.(name|cidr)$/, "]");
-}
-
-/** Our own sentence (`what: mend`), or the server's, which says what it would take. */
-const MEND =
-  /: (write|use|remove|choose|keep|take|leave|make|begin|correct)\b|supported values:|should (have at (least|most)|be (less|greater) than)|Required value|Duplicate value|must be of type/;

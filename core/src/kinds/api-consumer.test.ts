@@ -67,6 +67,7 @@ describe("parseApiConsumer", () => {
     ],
     ["nine keys", { apiKeys: Array.from({ length: 9 }, (_, n) => ({ name: `k${n}`, secretRef })) }, "spec.apiKeys"],
     ["no keys", { apiKeys: [] }, "spec.apiKeys"],
+    ["a long name of an attribute", { attributes: { ["a".repeat(254)]: "b" } }, "spec.attributes"],
     ["another type", { type: "Robot" }, "spec.type"],
     ["no spec", undefined, "spec"],
     ["a list", [], "spec"],

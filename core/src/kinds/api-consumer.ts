@@ -6,7 +6,7 @@ import { listMap, listSet, textMap } from "../schema/list.ts";
 import { parse } from "../schema/parse.ts";
 import { secretRef } from "../schema/reference.ts";
 import { type Immutable, defaultsTo, rule } from "../schema/rule.ts";
-import { dateTime, name, text } from "../schema/text.ts";
+import { MAX_NAME, dateTime, name, text } from "../schema/text.ts";
 import type { KubeObject, ObjectKey } from "../world.ts";
 import { fields, textMap as labelsOf } from "./json.ts";
 import { type ObjectIdentity, identityOf } from "./object.ts";
@@ -35,7 +35,14 @@ export const specSchema = z
       .describe("What calls.")
       .exactOptional(),
     roles: listSet(text(253), 64).describe("Roles, for authorization rules (not there yet).").exactOptional(),
-    attributes: textMap(text(256), 32).describe("Facts about the consumer, for people and reports.").exactOptional(),
+    attributes: rule(textMap(text(256), 32), {
+      cel: `self.all(k, size(k) <= ${MAX_NAME})`,
+      message: "has a name that is too long",
+      fix: `write at most ${MAX_NAME} characters`,
+      check: (attributes) => Object.keys(attributes).every((key) => key.length <= MAX_NAME),
+    })
+      .describe("Facts about the consumer, for people and reports.")
+      .exactOptional(),
     apiKeys: listMap(apiKey(), "name", 8)
       .describe("API keys; several live ones are a rotation with overlap.")
       .exactOptional(),

@@ -1,0 +1,187 @@
+/** Whole objects that must be accepted and refused, by the parser and by the API server. */
+
+export interface ObjectCase {
+  readonly what: string;
+  readonly kind: "ApiPolicy" | "ApiConsumer";
+  readonly spec: unknown;
+  /** Of the refusal: the field and what is said, by the parser. */
+  readonly path?: string;
+  readonly message?: RegExp;
+  /** The server cannot see it; the status says it. */
+  readonly admitted?: true;
+}
+
+const target = { group: "gateway.networking.k8s.io", kind: "HTTPRoute", name: "orders", sectionName: "read" };
+const denylist = { entries: [{ cidr: "198.51.100.7/32" }] };
+const secretRef = { name: "erp-k1", key: "api-key" };
+const times = { notBefore: "2026-11-01T00:00:00Z", expiresAt: "2027-11-01T00:00:00Z" };
+
+const policy = (spec: object): Pick<ObjectCase, "kind" | "spec"> => ({ kind: "ApiPolicy", spec });
+const targeting = (...targetRefs: readonly unknown[]): Pick<ObjectCase, "kind" | "spec"> =>
+  policy({ targetRefs, denylist });
+const consumer = (spec: unknown): Pick<ObjectCase, "kind" | "spec"> => ({ kind: "ApiConsumer", spec });
+
+export const ACCEPTED: readonly ObjectCase[] = [
+  {
+    what: "a policy with all its own fields",
+    ...policy({ targetRefs: [target], mode: "Enforce", failurePolicy: "Closed", precedence: "Default", denylist }),
+  },
+  {
+    what: "every other word",
+    ...policy({ targetRefs: [target], mode: "Audit", failurePolicy: "Open", precedence: "Override", denylist }),
+  },
+  {
+    what: "every kind of target",
+    ...targeting(
+      { kind: "Gateway", name: "edge", sectionName: "https" },
+      { group: "gateway.networking.k8s.io", kind: "GRPCRoute", name: "orders" },
+      { group: "", kind: "Service", name: "orders" },
+      { kind: "Namespace" },
+    ),
+  },
+  { what: "16 targets", ...targeting(...Array.from({ length: 16 }, (_, n) => ({ ...target, name: `r${String(n)}` }))) },
+  { what: "two rules of one route", ...targeting(target, { ...target, sectionName: "write" }) },
+  {
+    what: "a consumer with everything",
+    ...consumer({
+      type: "Application",
+      roles: ["user"],
+      attributes: { department: "sales" },
+      apiKeys: [{ name: "k1", secretRef, ...times }],
+      basic: { secretRef: { name: "erp-basic", key: "password" } },
+      suspended: false,
+    }),
+  },
+  { what: "a consumer without credentials", ...consumer({ type: "Person" }) },
+];
+
+export const REFUSED: readonly ObjectCase[] = [
+  { what: "a policy without a spec", kind: "ApiPolicy", spec: undefined, path: "spec", message: /missing or empty/ },
+  { what: "a policy that says nothing", ...policy({}), path: "spec", message: /missing or empty/ },
+  { what: "a policy without a section", ...policy({ targetRefs: [target] }), path: "spec", message: /no section/ },
+  {
+    what: "a policy with a mode and no section",
+    ...policy({ targetRefs: [target], mode: "Audit" }),
+    path: "spec",
+    message: /no section/,
+    admitted: true,
+  },
+  {
+    what: "a section that is not known",
+    ...policy({ targetRefs: [target], cors: { origins: ["https://a.test"] } }),
+    path: "spec.cors",
+    message: /^unknown field spec\.cors$/,
+    admitted: true,
+  },
+  { what: "no targets", ...targeting(), path: "spec.targetRefs", message: /too small/ },
+  { what: "targets left out", ...policy({ denylist, mode: "Enforce" }), path: "spec.targetRefs", message: /missing/ },
+  {
+    what: "17 targets",
+    ...targeting(...Array.from({ length: 17 }, (_, n) => ({ ...target, name: `r${String(n)}` }))),
+    path: "spec.targetRefs",
+    message: /too big/,
+  },
+  { what: "a target twice", ...targeting(target, target), path: "spec.targetRefs", message: /twice/ },
+  {
+    what: "a target without a name",
+    ...targeting({ kind: "HTTPRoute" }),
+    path: "spec.targetRefs[0]",
+    message: /names nothing/,
+  },
+  {
+    what: "a kind that takes no policy",
+    ...targeting({ kind: "Pod", name: "a" }),
+    path: "spec.targetRefs[0].kind",
+    message: /not known/,
+  },
+  {
+    what: "another kind's group",
+    ...targeting({ ...target, group: "" }),
+    path: "spec.targetRefs[0]",
+    message: /group/,
+  },
+  {
+    what: "a part of a Namespace",
+    ...targeting({ kind: "Namespace", sectionName: "a" }),
+    path: "spec.targetRefs[0]",
+    message: /part of a Namespace/,
+  },
+  {
+    what: "another namespace",
+    ...targeting({ kind: "Namespace", name: "another" }),
+    path: "spec.targetRefs[0].name",
+    message: /another namespace/,
+    admitted: true,
+  },
+  {
+    what: "a target in another namespace",
+    ...targeting({ ...target, namespace: "another" }),
+    path: "spec.targetRefs[0].namespace",
+    message: /^unknown field/,
+    admitted: true,
+  },
+  {
+    what: "another mode",
+    ...policy({ targetRefs: [target], mode: "Off", denylist }),
+    path: "spec.mode",
+    message: /not known/,
+  },
+  {
+    what: "another failurePolicy",
+    ...policy({ targetRefs: [target], failurePolicy: "open", denylist }),
+    path: "spec.failurePolicy",
+    message: /not known/,
+  },
+  {
+    what: "a section that is a list",
+    ...policy({ targetRefs: [target], denylist: [] }),
+    path: "spec.denylist",
+    message: /an object/,
+  },
+  { what: "a consumer without a spec", ...consumer(undefined), path: "spec", message: /missing/ },
+  { what: "a consumer of another type", ...consumer({ type: "Robot" }), path: "spec.type", message: /not known/ },
+  { what: "no keys", ...consumer({ apiKeys: [] }), path: "spec.apiKeys", message: /too small/ },
+  {
+    what: "nine keys",
+    ...consumer({ apiKeys: Array.from({ length: 9 }, (_, n) => ({ name: `k${String(n)}`, secretRef })) }),
+    path: "spec.apiKeys",
+    message: /too big/,
+  },
+  {
+    what: "a key without its Secret",
+    ...consumer({ apiKeys: [{ name: "k1" }] }),
+    path: "spec.apiKeys[0].secretRef",
+    message: /missing/,
+  },
+  {
+    what: "a key that ends before it begins",
+    ...consumer({ apiKeys: [{ name: "k1", secretRef, notBefore: times.expiresAt, expiresAt: times.notBefore }] }),
+    path: "spec.apiKeys[0]",
+    message: /before it begins/,
+  },
+  {
+    what: "two keys of one name",
+    ...consumer({
+      apiKeys: [
+        { name: "k1", secretRef },
+        { name: "k1", secretRef },
+      ],
+    }),
+    path: "spec.apiKeys[1].name",
+    message: /duplicate/,
+  },
+  {
+    what: "a Secret of another namespace",
+    ...consumer({ basic: { secretRef: { ...secretRef, namespace: "another" } } }),
+    path: "spec.basic.secretRef.namespace",
+    message: /^unknown field/,
+    admitted: true,
+  },
+  {
+    what: "a credential of a later version",
+    ...consumer({ jwt: [{ issuer: "https://sso.corp.test", claim: "azp", value: "erp" }] }),
+    path: "spec.jwt",
+    message: /^unknown field spec\.jwt$/,
+    admitted: true,
+  },
+];
