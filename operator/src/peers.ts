@@ -28,17 +28,23 @@ export function createPeers(count: (gateway: string) => number): Peers {
 
   return {
     update(output) {
-      return output.statuses.flatMap(({ key, status }): readonly ResourceChange[] => {
-        if (key.kind !== "Gateway") return [];
+      const changes: ResourceChange[] = [];
+      for (const { gateway } of output.resources) {
+        if (told.has(gateway)) continue;
+        told.set(gateway, 0);
+        changes.push(...recount(gateway));
+      }
+      for (const { key, status } of output.statuses) {
+        if (key.kind !== "Gateway") continue;
         const gateway = `${key.namespace}/${key.name}`;
-        if (status === undefined) {
-          return told.delete(gateway)
-            ? [{ gateway, type: "endpoint", name: SELF_CLUSTER, json: undefined, owners: [] }]
-            : [];
+        if (status !== undefined && !told.has(gateway)) {
+          told.set(gateway, 0);
+          changes.push(...recount(gateway));
+        } else if (status === undefined && told.delete(gateway)) {
+          changes.push({ gateway, type: "endpoint", name: SELF_CLUSTER, json: undefined, owners: [] });
         }
-        if (!told.has(gateway)) told.set(gateway, 0);
-        return recount(gateway);
-      });
+      }
+      return changes;
     },
     recount,
   };

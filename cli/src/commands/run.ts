@@ -147,9 +147,8 @@ async function serve(
       publish([...output.resources, ...peers.update(output)]);
       keySets.update(output.jwks.add, output.jwks.remove);
     }
-    for (const gateway of gateways) gateways.delete(gateway);
-    for (const { key, status } of world.statuses().values())
-      if (status.kind === "Gateway") gateways.add(`${key.namespace}/${key.name}`);
+    gateways.clear();
+    for (const { gateway } of world.resources()) gateways.add(gateway);
     cancelTimer();
     const next = outputs.at(-1)?.nextEvaluationMs;
     cancelTimer = next === undefined ? (): void => undefined : clock.after(next - clock.now() + 1, () => apply([]));

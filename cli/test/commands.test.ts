@@ -1,0 +1,113 @@
+/** The commands as a user starts them: processes, exit statuses, and what is printed. */
+import { spawnSync, type SpawnSyncReturns } from "node:child_process";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import path from "node:path";
+import { afterAll, beforeAll, describe, expect, test } from "@jest/globals";
+
+const BIN = path.join(import.meta.dirname, "..", "bin", "gatewarden.js");
+
+function gatewarden(...args: readonly string[]): SpawnSyncReturns<string> {
+  const flags = ["--conditions=source", "--disable-warning=ExperimentalWarning", BIN, ...args];
+  return spawnSync(process.execPath, flags, { encoding: "utf8", env: { PATH: process.env["PATH"] }, timeout: 30_000 });
+}
+
+test.each([
+  [["--help"], 0, "stdout", "gatewarden COMMAND"],
+  [[], 2, "stderr", "gatewarden COMMAND"],
+  [["fly"], 2, "stderr", "no command fly"],
+  [["operator", "--help"], 0, "stdout", "--xds-address"],
+  [["operator", "--xds-address", "x"], 2, "stderr", "--xds-address x: expected HOST:PORT"],
+  [["operator", "--kubeconfig", "/nonexistent"], 2, "stderr", "ENOENT"],
+  [["operator"], 2, "stderr", "no --kubeconfig"],
+  [["bootstrap"], 2, "stderr", "are needed"],
+  [["bootstrap", "--gateway", "web", "--xds-address", "h:1", "--token-file", "t", "--ca-file", "c"], 2, "stderr", "NAMESPACE/NAME"],
+  [["bootstrap", "--gateway", "a/b", "--xds-address", ":1", "--token-file", "t", "--ca-file", "c"], 2, "stderr", "expected HOST:PORT"],
+  [["translate"], 2, "stderr", "no -f"],
+  [["translate", "-f", "/nonexistent"], 2, "stderr", "ENOENT"],
+  [["translate", "-f", "/tmp", "-o", "xml"], 2, "stderr", "expected yaml or json"],
+  [["run"], 2, "stderr", "expected one DIR"],
+  [["run", "/nonexistent"], 2, "stderr", "is no folder"],
+] as const)("gatewarden %j ends with %i", (args, status, stream, text) => {
+  const result = gatewarden(...args);
+  expect(result[stream]).toContain(text);
+  expect(result.status).toBe(status);
+});
+
+test("gatewarden bootstrap prints what an Envoy can be started with", () => {
+  const result = gatewarden("bootstrap", "--gateway", "shop/web", "--xds-address", "10.0.0.5:18000", "--token-file", "/t", "--ca-file", "/c", "--namespace", "ops", "--node-id", "n1");
+  expect(result.status).toBe(0);
+  expect(JSON.parse(result.stdout)).toMatchObject({ node: { id: "n1", cluster: "shop/web" } });
+  expect(result.stdout).toContain("gatewarden.ops.svc");
+});
+
+const MANIFESTS = `
+apiVersion: gateway.networking.k8s.io/v1
+kind: Gateway
+metadata: {name: web, namespace: shop}
+spec: {gatewayClassName: gatewarden, listeners: [{name: http, port: 10080, protocol: HTTP}]}
+---
+apiVersion: gateway.networking.k8s.io/v1
+kind: HTTPRoute
+metadata: {name: orders, namespace: shop}
+spec: {parentRefs: [{name: web}], hostnames: [orders.test], rules: [{backendRefs: [{name: echo, port: 80}]}]}
+---
+apiVersion: v1
+kind: Service
+metadata: {name: echo, namespace: shop}
+spec: {ports: [{port: 80}]}
+---
+apiVersion: gatewarden.io/v1alpha1
+kind: ApiPolicy
+metadata: {name: orders, namespace: shop}
+spec:
+  targetRefs: [{group: gateway.networking.k8s.io, kind: HTTPRoute, name: orders}]
+  authentication: {mode: Required, apiKey: {from: {headers: [x-api-key]}}}
+---
+apiVersion: gatewarden.io/v1alpha1
+kind: ApiConsumer
+metadata: {name: erp, namespace: shop}
+spec: {type: Application, apiKeys: [{name: k1, secretRef: {name: erp-k1, key: api-key}}]}
+---
+apiVersion: v1
+kind: Secret
+metadata: {name: erp-k1, namespace: shop}
+stringData: {api-key: canary-value-1}
+`;
+
+describe("gatewarden translate", () => {
+  let folder: string;
+  beforeAll(() => {
+    folder = mkdtempSync(path.join(tmpdir(), "gatewarden-test-"));
+    writeFileSync(path.join(folder, "all.yaml"), MANIFESTS);
+  });
+  afterAll(() => rmSync(folder, { recursive: true }));
+
+  interface Page {
+    readonly gateways: Readonly<Record<string, Readonly<Record<string, readonly unknown[]>>>>;
+    readonly objects: readonly { readonly kind: string; readonly name: string }[];
+  }
+
+  test("prints what the proxies of a Gateway get, without values of Secrets", () => {
+    const result = gatewarden("translate", "-f", folder, "-o", "json");
+    expect(result.status).toBe(0);
+    const page = JSON.parse(result.stdout) as Page;
+    expect(Object.keys(page.gateways)).toEqual(["shop/web"]);
+    expect(Object.keys(page.gateways["shop/web"] ?? {})).toEqual(expect.arrayContaining(["cluster", "endpoint", "listener", "scope"]));
+    expect(page.objects.map(({ kind, name }) => `${kind} ${name}`)).toEqual(expect.arrayContaining(["ApiPolicy orders", "Gateway web", "HTTPRoute orders"]));
+    expect(result.stdout).toContain("[redacted]");
+    expect(result.stdout).not.toContain("canary-value-1");
+    expect(gatewarden("translate", "-f", folder, "--show-secrets").stdout).toContain("canary-value-1");
+  });
+
+  test("prints the same bytes for the same files", () => {
+    expect(gatewarden("translate", "-f", folder).stdout).toBe(gatewarden("translate", folder).stdout);
+  });
+
+  test("ends with 1 where an object is not accepted", () => {
+    const file = path.join(folder, "all.yaml");
+    writeFileSync(file, MANIFESTS.replace("mode: Required", "mood: Required"));
+    expect(gatewarden("translate", "-f", file).status).toBe(1);
+    writeFileSync(file, MANIFESTS);
+  });
+});
