@@ -25,6 +25,7 @@ export interface LeafRequest {
   readonly dnsNames?: readonly string[];
   readonly addresses?: readonly string[];
   readonly uris?: readonly string[];
+  readonly emails?: readonly string[];
   /** What the certificate may be used for; both when not given. */
   readonly usages?: readonly ("server" | "client")[];
   /** Default: an hour ago, for clocks that differ. */
@@ -80,6 +81,7 @@ export function issue(authority: Authority, request: LeafRequest): KeyPair {
   );
   const names = [
     ...(request.dnsNames ?? []).map((name) => der.tagged(0x82, Buffer.from(name, "ascii"))),
+    ...(request.emails ?? []).map((email) => der.tagged(0x81, Buffer.from(email, "ascii"))),
     ...(request.uris ?? []).map((uri) => der.tagged(0x86, Buffer.from(uri, "ascii"))),
     ...(request.addresses ?? []).map((address) => der.tagged(0x87, addressBytes(address))),
   ];

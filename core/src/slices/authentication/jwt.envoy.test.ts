@@ -60,6 +60,7 @@ const policies: Policies = {
   "/places": { spec: { jwt: [{ ...corp, from: allPlaces }] } },
   "/forward": { spec: { jwt: [{ ...corp, from: allPlaces, forwardToken: true }] } },
   "/bare": { spec: { jwt: [{ ...corp, from: { headers: [{ name: "x-token" }] } }] } },
+  "/bare-forward": { spec: { jwt: [{ ...corp, from: { headers: [{ name: "x-token" }] }, forwardToken: true }] } },
   "/issuers": {
     spec: {
       jwt: [
@@ -242,12 +243,18 @@ describe("where the token may be", () => {
     expect(await call(chain, "/forward", { authorization: `Token forged,Bearer ${jwt}` })).toMatchObject({
       status: 401,
     });
-    const twice = [
-      ["authorization", `Bearer ${jwt}`],
-      ["authorization", "Bearer forged"],
-    ] as const;
-    expect(await call(chain, "/forward", twice)).toMatchObject({ status: 401 });
-    expect(await call(chain, "/forward", [...twice].reverse())).toMatchObject({ status: 401 });
+    const [good, forged] = [`Bearer ${jwt}`, "Bearer forged"];
+    for (const values of [
+      [good, forged],
+      [forged, good],
+      ["Token forged", good],
+    ]) {
+      const copies = values.map((value) => ["authorization", value] as const);
+      expect(await call(chain, "/forward", copies)).toMatchObject({ status: 401, seen: undefined });
+    }
+    const copies = (...values: readonly string[]) => values.map((value) => ["x-token", value] as const);
+    expect((await call(chain, "/bare-forward", copies(jwt, "forged"))).upstream("x-token")).toEqual([jwt]);
+    expect(await call(chain, "/bare-forward", copies("forged", jwt))).toMatchObject({ status: 401, seen: undefined });
   });
 });
 

@@ -55,6 +55,13 @@ function headerPresent(name: string, prefix: string): JsonObject {
   return { name, string_match: safeRegex(`(?is)${quote(scheme)}${rest}`) };
 }
 
+/** Leaves the first of several copies, before anybody reads it: an upstream could read another than the filter did. */
+export function firstCopy(place: Place): readonly JsonObject[] {
+  if (place.in !== "header") return [];
+  const header = { key: place.name, value: `%REQ(${place.name})%` };
+  return [{ append: { header, append_action: "OVERWRITE_IF_EXISTS" } }];
+}
+
 /** What has to change so that an upstream sees none of these credentials. */
 export interface Removal {
   readonly headers: readonly JsonObject[]; // HeaderMutation

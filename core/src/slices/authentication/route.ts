@@ -10,7 +10,7 @@ import { apiKeyRoute, basicRoute, choose, keysOf, onlyNamespace } from "./consum
 import { identityPiece, type Verified } from "./identity.ts";
 import { requirement } from "./jwt.ts";
 import type { ApiKey, Basic, Issuer, Model } from "./model.ts";
-import { BASIC, distinctPlaces, type Place, present, samePlace } from "./place.ts";
+import { BASIC, distinctPlaces, firstCopy, type Place, present, samePlace } from "./place.ts";
 
 type BranchPiece = Branch["piece"];
 
@@ -74,7 +74,11 @@ function tokenAttempt(
   const { route, shared } = requirement(issuers, [place]);
   const forward = issuers.every(({ forwardToken }) => forwardToken);
   const claims = [...new Set(issuers.flatMap((issuer) => issuer.claims.map(({ header }) => header)))];
-  const piece: BranchPiece = { slots: { jwt: route }, gateway: [{ slot: "jwt", ...shared }] };
+  const piece: BranchPiece = {
+    ...(forward ? { select: firstCopy(place) } : {}),
+    slots: { jwt: route },
+    gateway: [{ slot: "jwt", ...shared }],
+  };
   // jwt_authn finds its prefix anywhere in a header: what is forwarded must begin with it.
   return {
     match: present(place),
@@ -91,10 +95,11 @@ function keyAttempt(
   context: RouteContext,
 ): Attempt {
   const { clients, consumerHeader } = apiKey ?? {};
+  const forward = apiKey?.forwardKey === true;
   const match = present(place);
   if (clients?.length === 0) return { match, split: true, piece: { refuse: nobody(context, "API keys") } };
   const piece: BranchPiece = {
-    select: [choose("api_key")],
+    select: [choose("api_key"), ...(forward ? firstCopy(place) : [])],
     slots: {
       api_key: apiKeyRoute([place], clients),
       ...(clients === undefined ? { authn: onlyNamespace(model.namespace, context.source.text) } : {}),
@@ -115,7 +120,7 @@ function basicAttempt(model: Model, basic: Basic, hidden: readonly Place[], cont
   return { match, split: false, piece: withIdentity(piece, { hidden, consumer }) };
 }
 
-/** Without any of the credentials: refused; or let pass where they are optional, unless a header of theirs holds something else. */
+/** Without any of the credentials: refused; or let pass where they are optional, unless one of their headers holds something else. */
 function lastBranches(model: Model, context: RouteContext, challenge: string): readonly Branch[] {
   const refuse: Refusal = {
     status: 401,
@@ -126,9 +131,7 @@ function lastBranches(model: Model, context: RouteContext, challenge: string): r
   };
   if (model.mode === "Required") return [{ match: {}, piece: { refuse } }];
   const places = placesOfAll(model);
-  const headers = new Set(
-    places.filter((place) => place.in === "header" && place.prefix !== "").map(({ name }) => name),
-  );
+  const headers = new Set(places.filter((place) => place.in === "header").map(({ name }) => name));
   const unknown: Refusal = {
     ...refuse,
     code: "GW-AUTHN-002",
