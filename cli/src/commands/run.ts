@@ -184,9 +184,9 @@ async function serve(
   };
   await untilStopped(folder, options.logDirectory, read);
   cancelTimer();
-  await envoys.stop();
   await keySets.stop();
   await xds.stop(1_000);
+  await envoys.stop();
 }
 
 /** Calls `read` after each change in the folder, one at a time; resolves on SIGTERM or SIGINT. */

@@ -42,6 +42,8 @@ export function createEnvoys(options: EnvoysOptions): Envoys {
     // Its logs go to standard error; access logs of policies to our standard output.
     const child = spawn(options.command, ["--config-path", file, "--disable-hot-restart", "--log-level", "warning"], {
       stdio: ["ignore", "inherit", "inherit"],
+      // A group of its own: Ctrl-C in a terminal is ours to act on, in order.
+      detached: true,
     });
     entry.process = child;
     child.once("error", (error) => options.say(`envoy of ${gateway} does not start: ${error.message}`));
