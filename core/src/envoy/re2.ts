@@ -24,7 +24,18 @@ interface Reader {
 
 class Fault extends Error {}
 
-/** Steps of the compiled program, roughly; RE2's own bound is its memory (8 MiB, some 350,000 steps). */
+/**
+ * Envoy's runtime value `re2.max_program_size.error_level`, which our bootstrap sets: its own default of 100 steps is less than one long name
+ * needs. Every proxy's bootstrap must have it (xds/src/bootstrap.ts).
+ */
+export const MAX_PROGRAM_SIZE = 100_000;
+/** Runtime values that the configuration that we emit relies on. */
+export const RUNTIME = {
+  "re2.max_program_size.error_level": MAX_PROGRAM_SIZE,
+  "re2.max_program_size.warn_level": MAX_PROGRAM_SIZE,
+} as const;
+
+/** Steps as they are estimated here, well below what they come to in Envoy. */
 const MAX_SIZE = 20_000;
 const CLASS_SIZE = 4;
 const UNICODE_CLASS_SIZE = 400;

@@ -4,6 +4,7 @@ import type { Answer } from "../../../../e2e/client/answer.ts";
 import { type RequestSpec, send } from "../../../../e2e/client/http1.ts";
 import { type Chain, startChain, toUpstream } from "../../../test/chain.ts";
 import { atOf, lookupOf, routeOf, sourceOf, type World } from "../../../test/section.ts";
+import { overflowCounter } from "../../envoy/overflow-counter.ts";
 import type { Level, RoutePiece, SlotName } from "../../slice.ts";
 import type { JsonObject } from "../../world.ts";
 import type { Model } from "./model.ts";
@@ -60,7 +61,7 @@ async function start(pieces: Readonly<Record<string, RoutePiece>>, further: Json
     routes: routesOf(pieces),
     virtualHost: hostOf(pieces),
     extensions: extensionsOf(pieces),
-    hcm: { xff_num_trusted_hops: 1 },
+    hcm: { xff_num_trusted_hops: 1, access_log: [overflowCounter()] },
     ...further,
   });
   return chain;
@@ -188,7 +189,7 @@ describe("callers counted apart", () => {
 
   it("beyond maxKeys share one bucket, and inventing keys refills none", async () => {
     const limit = { name: "each", ...SLOW, by: [{ type: "Header", name: "x-user" }], maxKeys: 2 } as const;
-    await start({ "/": pieceOf(modelOf({ limits: [limit] })) });
+    const { envoy } = await start({ "/": pieceOf(modelOf({ limits: [limit] })) });
     const as = (user: string) => statuses(1, "/", { "x-user": user });
     expect([...(await as("a")), ...(await as("a")), ...(await as("a")), ...(await as("b"))]).toEqual([
       200, 200, 429, 200,
@@ -198,6 +199,8 @@ describe("callers counted apart", () => {
     ]);
     for (let at = 0; at < 60; at += 1) await as(`invented-${String(at)}`);
     expect([...(await as("a")), ...(await as("b")), ...(await as("b"))]).toEqual([429, 200, 429]);
+    const counted = await envoy.admin.stats("gatewarden.limit_overflow");
+    expect([...counted]).toEqual([["gatewarden.limit_overflow.limit.shop/orders#each", 64]]);
   });
 
   it("forgets a caller whose bucket is full again", async () => {
