@@ -1,11 +1,13 @@
 /** The core as the shell calls it: changes in, differences out (world.ts). Owner of the graph; everything else is a function of the world. */
 import { createClock } from "./clock.ts";
-import { createLookup, createSections, sectionKey } from "./lookup.ts";
+import { createConsumers } from "./consumers/view.ts";
+import { createLookup, createSections, type LookupParts, sectionKey } from "./lookup.ts";
 import { createGraph } from "./memo.ts";
 import { createObjectStore } from "./objects.ts";
 import { createOutbox } from "./outbox.ts";
 import type { AnySlice } from "./slices.ts";
 import { slices as allSlices } from "./slices.ts";
+import { createStatuses } from "./status/stage.ts";
 import { createPipeline } from "./translate/pipeline.ts";
 import { createWiring } from "./translate/wiring.ts";
 import { createViews, policyId } from "./views.ts";
@@ -23,7 +25,15 @@ export function createEngine(options: EngineOptions, slices: readonly AnySlice[]
   const views = createViews(graph, objects, options.controllerName, slices, (policy, slice) =>
     sections.get(sectionKey(policyId(policy), slice.key)),
   );
-  const lookupParts = { objects, clock, backend: views.backend, consumers: () => [], source: watch.source };
+  const lookupParts: LookupParts = {
+    objects,
+    clock,
+    backend: views.backend,
+    consumers: (namespace, selector) => consumers.inNamespace(namespace, selector),
+    source: watch.source,
+  };
+  const lookup = createLookup(lookupParts);
+  const consumers = createConsumers(graph, objects, lookup);
   const sections = createSections(graph, lookupParts, slices);
   createPipeline({
     graph,
@@ -31,12 +41,13 @@ export function createEngine(options: EngineOptions, slices: readonly AnySlice[]
     views,
     wiring,
     outbox,
-    lookup: createLookup(lookupParts),
+    lookup,
     slices,
     requirePolicy: options.requirePolicy,
     logDirectory: options.logDirectory,
     backendTls: () => undefined,
   });
+  createStatuses({ graph, objects, views, wiring, outbox, consumers, controllerName: options.controllerName });
 
   return {
     apply(changes, nowMs) {

@@ -1,5 +1,6 @@
 /** The stages of one Gateway's listeners: which hosts, ports and shared slots exist, and the Envoy listener of a port. */
 import { EVERY_HOST, covers, isWildcard } from "../attach/hostname.ts";
+import { certificateRefs } from "../attach/certificates.ts";
 import type { Listener } from "../attach/listeners.ts";
 import { type Effective, effectiveSections, type Verdict } from "../attach/policies.ts";
 import { joinKey } from "../key.ts";
@@ -79,7 +80,7 @@ export function listenerResource(
   if (listeners.length === 0) return undefined;
   const owners = new Map<string, Owner>([["Gateway", ownerOf("Gateway", own.gateway)]]);
   const serving = listeners.map((listener, at): ServedListener => {
-    const certificates = listener.protocol === "HTTPS" ? certificateNames(own, listener) : [];
+    const certificates = listener.protocol === "HTTPS" ? certificateNames(own, listener, reads.views) : [];
     for (const name of certificates) give(reads.wiring.secrets, joinKey(gateway, name), "", true);
     // HTTP listeners of a port share one HCM: what it is set to comes from the Gateway, or from its only listener.
     if (listener.protocol === "HTTP" && at > 0) return { listener, certificates, pieces: [] };
@@ -102,10 +103,8 @@ export function boundAddresses({ gateway }: OwnGateway): readonly string[] {
   return written.length === 0 ? ["0.0.0.0"] : written;
 }
 
-function certificateNames({ gateway }: OwnGateway, listener: Listener): readonly string[] {
-  return (listener.spec.tls?.certificateRefs ?? []).flatMap((ref) =>
-    ref.group === "" && ref.kind === "Secret" ? [`${ref.namespace ?? gateway.namespace}/${ref.name}`] : [],
-  );
+function certificateNames(own: OwnGateway, listener: Listener, views: Views): readonly string[] {
+  return certificateRefs(own, listener, views).flatMap((ref) => (ref.ok ? [ref.secret] : []));
 }
 
 function listenerPieces(
@@ -169,7 +168,7 @@ function listenerPiece(
         name: ref.name,
       })),
     },
-    certificateHostnames: sameCertificate(own, listener),
+    certificateHostnames: sameCertificate(own, listener, reads.views),
     frontendCA: frontendOf(own.gateway, listener.port) !== undefined,
     ...(foreign === undefined ? {} : { foreignCertificates: foreign }),
     logDirectory: reads.logDirectory,
@@ -177,9 +176,9 @@ function listenerPiece(
 }
 
 /** Hostnames of all listeners that show the same Secret first. */
-function sameCertificate(own: OwnGateway, listener: Listener): readonly string[] {
-  const [first] = certificateNames(own, listener);
+function sameCertificate(own: OwnGateway, listener: Listener, views: Views): readonly string[] {
+  const [first] = certificateNames(own, listener, views);
   return served(own)
-    .filter((other) => certificateNames(own, other)[0] === first && other.hostname !== EVERY_HOST)
+    .filter((other) => certificateNames(own, other, views)[0] === first && other.hostname !== EVERY_HOST)
     .map(({ hostname }) => hostname);
 }

@@ -1,4 +1,5 @@
 /** The HTTP connection manager: hardening, scope header, fixed chain, local replies. Byte-stable for one HCM id and its listener settings. */
+import { overflowCounter } from "../envoy/overflow-counter.ts";
 import type { JsonObject } from "../world.ts";
 import { httpFilters, INTERNAL_PREFIX, SCOPE_HEADER, TYPE } from "./chain.ts";
 import { localReplyConfig } from "./local-reply.ts";
@@ -72,5 +73,5 @@ export function httpConnectionManager(id: string, settings: HcmSettings): JsonOb
     },
   };
   const merged = settings.fields.reduce(mergeJson, base);
-  return settings.accessLogs.length === 0 ? merged : { ...merged, access_log: settings.accessLogs };
+  return { ...merged, access_log: [overflowCounter(), ...settings.accessLogs] };
 }

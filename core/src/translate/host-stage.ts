@@ -165,6 +165,7 @@ function giveNeeds(
     for (const use of output.clusters) give(wiring.clusters, joinKey(gateway, use.name), "", use);
     for (const { slot, key, value, section } of output.gateway) {
       give(wiring.entries, joinKey(gateway, slot), key, { section, json: value });
+      if (slot === "api_key") give(wiring.consumersOn, key, gateway, true); // the entry's key is the consumers' namespace
       for (const owner of owners)
         if (owner.key.kind === "ApiPolicy") give(wiring.entryOwners, joinKey(gateway, slot), ownerText(owner), owner);
     }

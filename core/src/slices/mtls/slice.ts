@@ -19,4 +19,5 @@ export const mtls: Slice<"mtls", Spec, Model> = {
   merge,
   route,
   listener,
+  clientCertificates: ({ client }) => client?.mode ?? "Off",
 };

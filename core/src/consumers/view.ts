@@ -1,0 +1,67 @@
+/** Consumers as views of the graph: their credentials read, conflicts settled, one list per namespace. */
+import { idOf } from "../kinds/meta.ts";
+import { compareText } from "../kinds/meta.ts";
+import type { Derived, Graph, Relation } from "../memo.ts";
+import type { Objects } from "../objects.ts";
+import type { Consumer, LabelSelector } from "../slice.ts";
+import { type CredentialLookup, type Credentials, readCredentials } from "./credentials.ts";
+import { settle, type Settled } from "./settle.ts";
+
+export interface Consumers {
+  /** Undefined where the consumer does not exist. Keys are `namespace/name`. */
+  readonly credentials: Derived<Credentials | undefined>;
+  readonly settled: Derived<Settled | undefined>;
+  inNamespace(namespace: string, selector: LabelSelector | undefined): readonly Consumer[];
+}
+
+/** Before everything that reads consumers. */
+const RANK = 0;
+
+export function createConsumers(graph: Graph, objects: Objects, lookup: CredentialLookup): Consumers {
+  const claims: Relation<true> = graph.relation("claims-by-key"); // by digest: consumers
+  const credentials = graph.derived<Credentials | undefined>(
+    "credentials",
+    (id) => {
+      const consumer = objects.consumers.get(id);
+      return consumer && readCredentials(consumer, lookup);
+    },
+    undefined,
+  );
+  const claiming = graph.effects("claims", RANK, (id, give) => {
+    for (const { secret } of credentials.get(id)?.keys ?? []) {
+      if (secret !== undefined) give(claims, secret.digest, id, true);
+    }
+  });
+  graph.follow(objects.present.ApiConsumer, claiming);
+
+  const settled = graph.derived<Settled | undefined>(
+    "consumers",
+    (id) => {
+      const own = credentials.get(id);
+      const claimants = (digest: string) =>
+        [...claims.get(digest).keys()].flatMap((other) => objects.consumers.get(other) ?? []);
+      return own && settle(own, claimants);
+    },
+    undefined,
+  );
+  const byNamespace = graph.derived<readonly Consumer[]>(
+    "consumers-of-namespace",
+    (namespace) =>
+      [...objects.consumersByNamespace.get(namespace).keys()]
+        .flatMap((id) => settled.get(id)?.consumer ?? [])
+        .sort((a, b) => compareText(idOf(a), idOf(b))),
+    [],
+  );
+  return {
+    credentials,
+    settled,
+    inNamespace: (namespace, selector) =>
+      byNamespace.get(namespace).filter((consumer) => isSelected(consumer, selector)),
+  };
+}
+
+function isSelected({ labels }: Consumer, selector: LabelSelector | undefined): boolean {
+  return Object.entries(selector?.matchLabels ?? {}).every(
+    ([key, value]) => Object.hasOwn(labels, key) && labels[key] === value,
+  );
+}

@@ -1,0 +1,96 @@
+/** Status of an HTTPRoute: per parent of ours, whether it attached and whether its references lead somewhere. */
+import type { ParentVerdict } from "../attach/attachment.ts";
+import { routeFaults } from "../attach/route-faults.ts";
+import type { HttpRoute } from "../kinds/gateway-api/http-route.ts";
+import { idOf } from "../kinds/meta.ts";
+import type { Wiring } from "../translate/wiring.ts";
+import type { Views } from "../views.ts";
+import type { Condition, ObjectStatus } from "../world.ts";
+import { condition, type Fault } from "./condition.ts";
+import { affected } from "./gateway.ts";
+
+export interface RouteReads {
+  readonly views: Views;
+  readonly wiring: Wiring;
+}
+
+/** Undefined where no parent is ours. */
+export function routeStatus(
+  route: HttpRoute,
+  reads: RouteReads,
+): Extract<ObjectStatus, { kind: "HTTPRoute" }> | undefined {
+  const { parents, places } = reads.views.attachments.get(idOf(route));
+  if (parents.length === 0) return undefined;
+  const { generation } = route;
+  const faults = routeFaults(route);
+  const lost = reads.wiring.lostHosts.get(idOf(route));
+  const lostAll = places.length > 0 && places.every(({ pattern }) => lost.has(pattern));
+  const refs = backendFault(route, reads.views);
+  return {
+    kind: "HTTPRoute",
+    generation,
+    parents: parents.map((parent) => ({
+      parentRef: parent.written,
+      gateway: parent.gateway,
+      conditions: [
+        condition("Accepted", generation, acceptedFault(parent, route, faults, lostAll ? lost : undefined), {
+          reason: "Accepted",
+          message: lost.size === 0 ? parent.message : `${parent.message}; ${claimedText(lost)}`,
+        }),
+        condition("ResolvedRefs", generation, refs, {
+          reason: "ResolvedRefs",
+          message: "every reference is there and may be used",
+        }),
+        ...partiallyInvalid(route, faults, generation),
+        ...affected(isAffected(route, parent, reads.views), generation),
+      ],
+    })),
+  };
+}
+
+function acceptedFault(
+  parent: ParentVerdict,
+  route: HttpRoute,
+  faults: readonly Fault[],
+  claimed: ReadonlyMap<string, string> | undefined,
+): Fault | undefined {
+  if (!parent.accepted) return { reason: parent.reason, message: parent.message };
+  if (faults[0] !== undefined && faults.length === route.rules.length)
+    return { reason: faults[0].reason, message: faults.map(({ message }) => message).join("; ") };
+  return claimed && { reason: "HostnameClaimed", message: claimedText(claimed) };
+}
+
+/** Host by host, whose it is: the older route's namespace (rules.md R41). */
+function claimedText(lost: ReadonlyMap<string, string>): string {
+  const hosts = [...lost.keys()].sort();
+  return `an older route of another namespace holds ${hosts.slice(0, 8).join(", ")}${hosts.length > 8 ? ` and ${hosts.length - 8} more` : ""}`;
+}
+
+function partiallyInvalid(route: HttpRoute, faults: readonly Fault[], generation: number): readonly Condition[] {
+  if (faults.length === 0 || faults.length === route.rules.length) return [];
+  const message = `Dropped Rule(s): ${faults.map((fault) => fault.message).join("; ")}`;
+  return [
+    condition("PartiallyInvalid", generation, undefined, { reason: faults[0]?.reason ?? "UnsupportedValue", message }),
+  ];
+}
+
+function backendFault(route: HttpRoute, views: Views): Fault | undefined {
+  const from = { kind: "HTTPRoute", namespace: route.namespace };
+  for (const rule of route.rules) {
+    const mirrors = rule.filters.flatMap((filter) => (filter.type === "RequestMirror" ? [filter.backend] : []));
+    for (const ref of [...rule.backends, ...mirrors]) {
+      const backend = views.backend(ref, from);
+      if (!backend.ok) return backend;
+    }
+  }
+  return undefined;
+}
+
+function isAffected(route: HttpRoute, { gateway, listeners }: ParentVerdict, views: Views): boolean {
+  const own = views.gateways.get(gateway);
+  if (own === undefined) return false;
+  const rules = [undefined, ...route.rules.flatMap(({ name }) => name ?? [])];
+  return listeners.some((listener) =>
+    rules.some((rule) => views.layers(own.gateway, listener, route, rule).length > 0),
+  );
+}
