@@ -5,6 +5,7 @@
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import path from "node:path";
+import { connect } from "node:tls";
 import { afterAll, beforeAll, describe, expect, test } from "@jest/globals";
 import type { Change, Engine, KubeObject, Output } from "@gatewarden/core/world.ts";
 import type { Cluster } from "../../e2e/cluster/driver.ts";
@@ -192,6 +193,22 @@ describe("the operator with the rights that we ship", () => {
     const secret = await read("secrets", "gatewarden-xds", "v1", own);
     const published = (ca?.["data"] as Record<string, string>)["ca.crt"];
     expect(published).toBe(Buffer.from((secret?.["data"] as Record<string, string>)["ca.crt"] ?? "", "base64").toString());
+  }, 60_000);
+
+  test("shows a renewed certificate without a restart", async () => {
+    const port = await operator.serving;
+    const ca = ((await read("configmaps", "gatewarden-ca", "v1", own))?.["data"] as Record<string, string>)["ca.crt"] ?? "";
+    const serial = (): Promise<string> =>
+      new Promise((resolve, reject) => {
+        const socket = connect({ host: "127.0.0.1", port, servername: `gatewarden.${own}.svc`, ca, ALPNProtocols: ["h2"] }, () => {
+          resolve(socket.getPeerCertificate().serialNumber);
+          socket.destroy();
+        });
+        socket.on("error", reject);
+      });
+    const before = await serial();
+    await cluster.kubectl(["delete", "secret", "gatewarden-xds", "--namespace", own]);
+    await until(async () => (await serial()) !== before, "another certificate");
   }, 60_000);
 
   test("answers exact paths only", async () => {
