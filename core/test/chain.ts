@@ -10,6 +10,7 @@ import { eventually } from "../../e2e/cluster/condition.ts";
 import { freePorts } from "../../e2e/cluster/port.ts";
 import { type EnvoyProcess, startEnvoy } from "../../e2e/envoy/process.ts";
 import { type EchoUpstream, startEcho } from "../../e2e/upstream/echo.ts";
+import { RUNTIME } from "../src/envoy/re2.ts";
 import type { SlotName } from "../src/slice.ts";
 import { gatewaySlots } from "../src/translate/chain.ts";
 import { httpConnectionManager } from "../src/translate/hcm.ts";
@@ -144,6 +145,7 @@ export function bootstrapOf(options: ChainOptions, directory: string, port: numb
   };
   return {
     node: { id: "test", cluster: "test" },
+    layered_runtime: { layers: [{ name: "gatewarden", static_layer: RUNTIME }] },
     ...options.bootstrap,
     static_resources: {
       listeners: [listener],

@@ -1,4 +1,5 @@
 /** What an engine put out, as one static bootstrap: every resource in the place that a proxy would put it, so that a real Envoy can judge it. */
+import { RUNTIME } from "../src/envoy/re2.ts";
 import type { JsonObject, JsonValue, Output, ResourceChange } from "../src/world.ts";
 
 /** The resources that a proxy of a Gateway holds after some outputs. */
@@ -55,6 +56,7 @@ export function staticBootstrap(resources: Resources, options: StaticOptions = {
   });
   return {
     node: { id: "test", cluster: "test" },
+    layered_runtime: { layers: [{ name: "gatewarden", static_layer: RUNTIME }] },
     cluster_manager: { local_cluster_name: "gatewarden-self" },
     static_resources: {
       listeners: of("listener").map((listener) => settle(untyped(listener))),

@@ -28,6 +28,8 @@ export const SELF_CLUSTER = "gatewarden-self";
 const XDS_CLUSTER = "gatewarden-xds";
 /** Beyond this many the proxy takes no further connection; the operating system's file limit should be higher. */
 const MOST_CONNECTIONS = 50_000;
+/** Steps of a compiled regular expression (core/src/envoy/re2.ts has the same number). */
+const MAX_RE2_PROGRAM = 100_000;
 
 const at = (name: string): { readonly "@type": string } => ({ "@type": `type.googleapis.com/envoy.${name}` });
 
@@ -78,8 +80,13 @@ export function bootstrap(options: BootstrapOptions): JsonObject {
       layers: [
         {
           name: "gatewarden",
-          // Without it each ext_proc stream ends with a reset, which Node answers with a GOAWAY after some.
-          static_layer: { "envoy.reloadable_features.ext_proc_graceful_grpc_close": true },
+          static_layer: {
+            // Without it each ext_proc stream ends with a reset, which Node answers with a GOAWAY after some.
+            "envoy.reloadable_features.ext_proc_graceful_grpc_close": true,
+            // Envoy's own bound is 100 steps, which a single name of 97 letters exceeds; the core keeps its expressions far smaller than this.
+            "re2.max_program_size.error_level": MAX_RE2_PROGRAM,
+            "re2.max_program_size.warn_level": MAX_RE2_PROGRAM,
+          },
         },
       ],
     },

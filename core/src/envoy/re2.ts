@@ -38,8 +38,11 @@ export const RUNTIME = {
 /** Steps as they are estimated here, well below what they come to in Envoy. */
 const MAX_SIZE = 20_000;
 const CLASS_SIZE = 4;
-const UNICODE_CLASS_SIZE = 400;
+const UNICODE_CLASS_SIZE = 20;
+/** Envoy compiles for Latin-1: a character is a byte. */
+const MAX_CODE = 0xff;
 const MAX_DEPTH = 200;
+const NOTHING = 0;
 const MAX_REPEAT = 1_000;
 
 /** Size of what was read, up to the `)` or the end. `times`: how often enclosing repetitions repeat it. */
@@ -67,6 +70,7 @@ function repeated(reader: Reader, depth: number, times: number): number {
   const once = atom(reader, depth, times);
   const repeat = repetition(reader);
   if (repeat === undefined) return once;
+  if (once === NOTHING) throw new Fault("repeats nothing");
   if (repetition(reader) !== undefined) throw new Fault("repeats a repetition");
   if (repeat <= 1) return once + 1;
   if (times * repeat > MAX_REPEAT) throw new Fault(`repeats more than ${MAX_REPEAT} times`);
@@ -110,7 +114,7 @@ function group(reader: Reader, depth: number, times: number): number {
     const head = /^\?(?:P?<([A-Za-z0-9_]+)>|([imsU]*(?:-[imsU]+)?)(:|\)))/.exec(rest(reader, 80));
     if (head === null) throw new Fault("has a group (?… that RE2 does not know, such as look-ahead");
     reader.at += head[0].length;
-    if (head[3] === ")") return 0; // flags for the rest
+    if (head[3] === ")") return NOTHING; // flags for the rest
   }
   const size = alternatives(reader, depth + 1, times);
   if (take(reader) !== ")") throw new Fault("has a ( without its )");
@@ -181,8 +185,8 @@ function escape(reader: Reader): number {
     throw new Fault(
       text === "" ? "ends in a backslash" : "has an escape that RE2 does not know, such as a back reference",
     );
-  const hex = /^x\{(.*)\}$/.exec(known[0])?.[1];
-  if (hex !== undefined && Number.parseInt(hex, 16) > 0x10ffff) throw new Fault("has a character beyond Unicode");
+  const code = escapedCode(known[0]);
+  if (code !== undefined && code > MAX_CODE) throw new Fault("has an escape beyond \\xff");
   reader.at += known[0].length;
   return 1;
 }
