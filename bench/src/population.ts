@@ -46,12 +46,7 @@ export function sharedObjects(around: Surroundings, namespace: string): readonly
   const apps = Array.from({ length: CONSUMERS_PER_NAMESPACE }, (_, index) => `app-${String(index)}`);
   return [
     { apiVersion: "v1", kind: "Namespace", metadata: { name: namespace } },
-    {
-      apiVersion: "v1",
-      kind: "ConfigMap",
-      metadata: { name: "jwks", namespace },
-      data: { "jwks.json": around.jwks },
-    },
+    { apiVersion: "v1", kind: "ConfigMap", metadata: { name: "jwks", namespace }, data: { "jwks.json": around.jwks } },
     {
       apiVersion: "v1",
       kind: "Service",
