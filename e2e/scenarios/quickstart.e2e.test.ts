@@ -68,7 +68,7 @@ describe("the quickstart", () => {
     expect(programmed).toEqual([
       expect.objectContaining({ status: "True", observedGeneration: policy?.metadata.generation }),
     ]);
-    expect(await kubectl("get", "apol", "key")).toMatch(/HTTPRoute\/key.*Enforce.*True/);
+    expect(await kubectl("get", "apol", "key")).toMatch(/HTTPRoute\/key.*True.*Programmed/);
   });
 
   it("refuses a removed key and a suspended consumer within 2 s, also on connections that are open", async () => {
