@@ -15,7 +15,7 @@ interface Mapper {
   readonly code: string;
   readonly title: string;
   readonly detail: string;
-  /** Key of the route's metadata that names the policy. */
+  /** Format of the policy's name. */
   readonly policy?: string;
   readonly status?: number;
   readonly challenge?: boolean;
@@ -23,6 +23,11 @@ interface Mapper {
 
 const details = "response.code_details";
 const metadata = (key: string): string => `%METADATA(ROUTE:${ROUTE_METADATA}:${key})%`;
+/** Limits of several policies add up: the filter whose limit it was has named it in its answer. */
+const LIMITING_POLICY = "%RESP(X-GATEWARDEN-POLICY)%";
+
+/** Denylists of several policies add up: only the rule that matched knows whose it was. */
+const DENYING_LIST = "%CEL(re.extract(response.code_details, '[[](.*)[]]', '\\\\1'))%";
 
 /** First match answers. */
 const mappers: readonly Mapper[] = [
@@ -31,7 +36,7 @@ const mappers: readonly Mapper[] = [
     code: metadata("code"),
     title: metadata("title"),
     detail: metadata("detail"),
-    policy: "policy",
+    policy: metadata("policy"),
     challenge: true,
   },
   ...([401, 403, 503] as const).map((status): Mapper => ({
@@ -39,7 +44,7 @@ const mappers: readonly Mapper[] = [
     code: metadata("code"),
     title: metadata("title"),
     detail: metadata("detail"),
-    policy: "policy",
+    policy: metadata("policy"),
     status,
     challenge: true,
   })),
@@ -55,35 +60,35 @@ const mappers: readonly Mapper[] = [
     code: "GW-DENY-001",
     title: "Forbidden",
     detail: "this address is denied",
-    policy: "denylist",
+    policy: DENYING_LIST,
   },
   {
     when: `${details}.startsWith('rbac_access_denied') && ${details}.contains('#allowlist')`,
     code: "GW-ALLOW-001",
     title: "Forbidden",
     detail: "this address is not allowed",
-    policy: "allowlist",
+    policy: metadata("allowlist"),
   },
   {
     when: `${details}.contains('#mtls')`,
     code: "GW-MTLS-001",
     title: "Forbidden",
     detail: "this client certificate is not allowed",
-    policy: "mtls",
+    policy: metadata("mtls"),
   },
   {
     when: "response.code == 429",
     code: "GW-RATE-001",
     title: "Too Many Requests",
     detail: "too many requests",
-    policy: "rateLimit",
+    policy: LIMITING_POLICY,
   },
   {
     when: `${details}.startsWith('jwt_authn_access_denied{Jwt_is_missing') || ${details} == 'missing_api_key' || ${details} == 'no_credential_for_basic_auth'`,
     code: "GW-AUTHN-001",
     title: "Unauthorized",
     detail: "no credential",
-    policy: "authentication",
+    policy: metadata("authentication"),
     status: 401,
     challenge: true,
   },
@@ -93,7 +98,7 @@ const mappers: readonly Mapper[] = [
     code: "GW-AUTHN-005",
     title: "Service Unavailable",
     detail: "jwks-unavailable: the keys of this token's issuer are not there",
-    policy: "authentication",
+    policy: metadata("authentication"),
     status: 503,
   },
   {
@@ -101,7 +106,7 @@ const mappers: readonly Mapper[] = [
     code: "GW-AUTHN-004",
     title: "Unauthorized",
     detail: "this token is expired",
-    policy: "authentication",
+    policy: metadata("authentication"),
     status: 401,
     challenge: true,
   },
@@ -110,7 +115,7 @@ const mappers: readonly Mapper[] = [
     code: "GW-AUTHN-002",
     title: "Unauthorized",
     detail: "this credential is not accepted",
-    policy: "authentication",
+    policy: metadata("authentication"),
     status: 401,
     challenge: true,
   },
@@ -119,7 +124,7 @@ const mappers: readonly Mapper[] = [
     code: "GW-AUTHN-003",
     title: "Forbidden",
     detail: "this caller is not allowed here",
-    policy: "authentication",
+    policy: metadata("authentication"),
   },
   { when: "response.code == 400", code: "GW-HTTP-400", title: "Bad Request", detail: "the request is malformed" },
   { when: "response.code == 404", code: "GW-ROUTE-001", title: "Not Found", detail: "no route for this host and path" },
@@ -156,7 +161,7 @@ export function localReplyConfig(): JsonObject {
 }
 
 function mapperJson(mapper: Mapper): JsonObject {
-  const policy = mapper.policy === undefined ? undefined : metadata(mapper.policy);
+  const { policy } = mapper;
   return {
     filter: {
       extension_filter: {

@@ -107,6 +107,11 @@ describe("lists", () => {
     const model = denylist.merge?.(deny(ranges("127.0.0.2/32"), farDeny), deny(ranges("127.0.0.3/32")));
     await start({ "/deny": [denied(model ?? deny(ranges()))], "/allow": [allowed(allow(ranges("127.0.0.9/32")))] });
     expect([await status("/deny"), await status("/deny", { peer: "127.0.0.2" })]).toEqual([200, 403]);
+    const target = { address: "127.0.0.1", port: chain?.port ?? 0, from: "127.0.0.2" };
+    expect((await send(target, { path: "/deny", host: "shop.test" })).problem()).toMatchObject({
+      code: "GW-DENY-001",
+      policy: "infra/edge#denylist",
+    });
     expect([await status("/deny", { peer: "127.0.0.3" }), await status("/allow")]).toEqual([403, 403]);
     await logged("/deny rbac_access_denied_matched_policy[infra/edge#denylist]");
     await logged("/deny rbac_access_denied_matched_policy[shop/orders#denylist]");

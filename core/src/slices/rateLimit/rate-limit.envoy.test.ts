@@ -91,6 +91,7 @@ describe("one bucket", () => {
     const refused = await ask("/a");
     expect(refused.status).toBe(429);
     expect(refused.header("x-gatewarden-policy")).toBe("shop/orders#rateLimit");
+    expect(refused.problem()).toMatchObject({ status: 429, policy: "shop/orders#rateLimit" });
     expect(Number(refused.header("retry-after"))).toBeGreaterThan(1_000);
     const free = await ask("/");
     expect([free.status, free.header("x-ratelimit-limit")]).toEqual([200, undefined]);
@@ -259,6 +260,23 @@ describe("match", () => {
 });
 
 describe("several limits", () => {
+  it("name the policy whose limit it was", async () => {
+    const far = modelOf(
+      { limits: [{ name: "far", requests: 1, per: "1h", match: { methods: ["POST"] } }] },
+      "Gateway",
+      {},
+      "edge",
+    );
+    const near = modelOf({ limits: [{ name: "near", requests: 1, per: "1h", match: { methods: ["GET"] } }] });
+    await start({ "/": pieceOf(rateLimit.merge?.(far, near) ?? near) });
+    expect(await statuses(1, "/")).toEqual([200]);
+    expect((await ask("/", {}, "POST")).status).toBe(200);
+    const [get, post] = [await ask("/"), await ask("/", {}, "POST")];
+    expect(get.problem().policy).toBe("shop/orders#rateLimit");
+    expect(post.problem().policy).toBe("shop/edge#rateLimit");
+    expect(post.headerValues("x-gatewarden-policy")).toEqual(["shop/edge#rateLimit"]);
+  });
+
   it("all count, a nearer one replaces a farther one of its name, and Audit denies nothing", async () => {
     const far = modelOf(
       {
