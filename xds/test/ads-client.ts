@@ -7,6 +7,7 @@ import { eventually } from "../../e2e/cluster/condition.ts";
 
 const PACKAGE = "envoy.service.discovery.v3";
 const ADS = `/${PACKAGE}.AggregatedDiscoveryService`;
+const RESPONSE_LIMIT_MS = 10_000;
 const bytes = (value: Buffer): Buffer => value;
 
 export interface Received {
@@ -104,6 +105,12 @@ export function connect(options: ConnectOptions): AdsClient {
           },
         }),
   };
+  /** State of the world repeats the names in every request. */
+  const asked = new Map<string, readonly string[]>();
+  const answer = (response: Received, more: JsonObject): void => {
+    const names = protocol === "sotw" ? { resourceNames: asked.get(response.type) ?? [] } : {};
+    self.send(response.type, { responseNonce: response.nonce, ...names, ...more });
+  };
   const urlOf = (type: string): string => (type in TYPE_URLS ? TYPE_URLS[type as ResourceType] : type);
   const self: AdsClient = {
     received,
@@ -115,23 +122,19 @@ export function connect(options: ConnectOptions): AdsClient {
       call.write(Buffer.from(toBinary(requestType, message)));
     },
     subscribe(type, names = [], versions = {}) {
+      asked.set(urlOf(type), names);
       if (protocol === "sotw") self.send(type, { resourceNames: names });
       else self.send(type, { resourceNamesSubscribe: names, initialResourceVersions: versions });
     },
-    ack(response) {
-      self.send(response.type, {
-        responseNonce: response.nonce,
-        ...(protocol === "sotw" ? { versionInfo: response.version } : {}),
-      });
-    },
-    nack(response, message) {
-      self.send(response.type, { responseNonce: response.nonce, errorDetail: { code: 13, message } });
-    },
+    ack: (response) => answer(response, protocol === "sotw" ? { versionInfo: response.version } : {}),
+    nack: (response, message) => answer(response, { errorDetail: { code: 13, message } }),
     async next(type) {
-      const response = await eventually(`a response${type === undefined ? "" : ` of ${type}`}`, () => received[taken], {
-        limitMs: 10_000,
-        giveUp: () => (ending === undefined ? undefined : `stream ended: ${String(ending.code)} ${ending.details}`),
-      });
+      const end = performance.now() + RESPONSE_LIMIT_MS;
+      for (; received[taken] === undefined; await new Promise((resolve) => setTimeout(resolve, 2))) {
+        if (ending !== undefined) throw new Error(`stream ended: ${String(ending.code)} ${ending.details}`);
+        if (performance.now() > end) throw new Error(`no response${type === undefined ? "" : ` of ${type}`}`);
+      }
+      const response = received[taken] as Received;
       taken += 1;
       if (type !== undefined && response.type !== TYPE_URLS[type])
         throw new Error(`expected ${type}, got ${response.type}`);

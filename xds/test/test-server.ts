@@ -48,7 +48,7 @@ export interface TestServerOptions {
 
 const HOUR_MS = 3_600_000;
 
-export function serverCertificate(authority: Authority): KeyPair {
+export function issueServer(authority: Authority): KeyPair {
   return issue(authority, { commonName: "xds", dnsNames: [SERVER_NAME], usages: ["server"] });
 }
 
@@ -86,7 +86,7 @@ export async function startServer(options: TestServerOptions = {}): Promise<Test
     onRefusedProxy: (proxy) => refusedProxies.push(proxy),
   };
   const server = createXdsServer(parts);
-  const { certificate, privateKey } = serverCertificate(authority);
+  const { certificate, privateKey } = issueServer(authority);
   server.setCertificate(certificate, privateKey);
   await server.apply(options.changes ?? []);
   const port = await server.listen(`127.0.0.1:${String(options.port ?? 0)}`);

@@ -2,11 +2,12 @@
  * One ADS stream, free of gRPC: requests in, responses out. At most one response per type is unanswered, the newest state wins, order.ts
  * says what waits for what. It owns its subscriptions; resources and acknowledgements are the book's.
  */
+import { randomBytes } from "node:crypto";
 import type { Clock, Metrics, ResourceType } from "../types.ts";
 import { RESOURCE_TYPES, TYPE_URLS } from "../types.ts";
 import type { Book } from "./book.ts";
 import { type Completeness, watchCompleteness } from "./completeness.ts";
-import type { Content } from "./content.ts";
+import { type Content, disguiseScope } from "./content.ts";
 import { encodeDelta, encodeSotw, type Protocol, type Request } from "./discovery.ts";
 import { choose, type Entry } from "./entry.ts";
 import { LONGEST_WAIT_MS, REMOVAL_ORDER, WAITS_FOR } from "./order.ts";
@@ -24,11 +25,13 @@ export interface Transport {
 /** A client that has not answered for that long does not read any more. Clusters are excepted: order.ts says why. */
 const LONGEST_SILENCE_MS = 60_000;
 
+/** Different in each process: what an earlier one sent to the same Envoy is not known here. */
+const PROCESS = randomBytes(6).toString("base64url");
+
 const TYPE_OF_URL = new Map(RESOURCE_TYPES.map((type) => [TYPE_URLS[type], type]));
 
 export class AdsStream implements Subscriber {
   readonly #protocol: Protocol;
-  readonly #book: Book;
   readonly #transport: Transport;
   readonly #clock: Clock;
   readonly #metrics: Metrics;
@@ -43,7 +46,6 @@ export class AdsStream implements Subscriber {
     parts: { readonly book: Book; readonly transport: Transport; readonly clock: Clock; readonly metrics: Metrics },
   ) {
     this.#protocol = options.protocol;
-    this.#book = parts.book;
     this.#transport = parts.transport;
     this.#clock = parts.clock;
     this.#metrics = parts.metrics;
@@ -52,7 +54,8 @@ export class AdsStream implements Subscriber {
     this.#completeness = watchCompleteness(subscriptions, parts.book, parts.clock, () =>
       parts.book.completed(this.#client.proxy),
     );
-    this.#client = { book: parts.book, proxy: parts.book.attach(options.node, this, options.resumes) };
+    const proxy = parts.book.attach(options.node, this, options.resumes);
+    this.#client = { book: parts.book, proxy, resumes: options.resumes };
   }
 
   request(request: Request): void {
@@ -127,7 +130,7 @@ export class AdsStream implements Subscriber {
       subscription.inFlight = undefined;
       subscription.pending.clear();
     }
-    this.#book.detach(this.#client.proxy, owed);
+    this.#client.book.detach(this.#client.proxy, owed);
   }
 
   #of(type: ResourceType): Subscription {
@@ -159,7 +162,8 @@ export class AdsStream implements Subscriber {
   #accepted(subscription: Subscription, { sent }: InFlight): void {
     for (const [entry, content] of sent) {
       subscription.noteHolds(entry, content !== undefined);
-      this.#book.acknowledged(this.#client.proxy, entry, content, !subscription.pending.has(entry));
+      subscription.noteShaken(entry, false);
+      this.#client.book.acknowledged(this.#client.proxy, entry, content, !subscription.pending.has(entry));
     }
   }
 
@@ -175,6 +179,7 @@ export class AdsStream implements Subscriber {
     const verdict = blame(type, message, [first, ...others]);
     for (const name of gone) subscription.gone.add(name);
     for (const entry of sent.keys()) {
+      subscription.noteShaken(entry, true);
       if (!("culprit" in verdict) || entry !== verdict.culprit) queue(this.#client, subscription, entry);
     }
     if ("halves" in verdict) {
@@ -184,7 +189,7 @@ export class AdsStream implements Subscriber {
     const content = sent.get(verdict.culprit);
     if (content === undefined) return;
     subscription.noteRefused(verdict.culprit, content.version);
-    this.#book.refused(this.#client.proxy, verdict.culprit, content, message);
+    this.#client.book.refused(this.#client.proxy, verdict.culprit, content, message);
   }
 
   // ---- what the client is told
@@ -197,7 +202,7 @@ export class AdsStream implements Subscriber {
       subscription.pending.delete(entry);
       const content = entry.present ? choose(entry, subscription.position(entry)) : undefined;
       if (entry.present && content === undefined) {
-        this.#book.settle(this.#client.proxy, entry);
+        this.#client.book.settle(this.#client.proxy, entry);
         continue; // refused, and nothing better is known than what the client has
       }
       if (!entry.present) removed.push(entry.name);
@@ -233,52 +238,40 @@ export class AdsStream implements Subscriber {
     removed: readonly string[],
     phase: "additions" | "removals",
   ): Buffer {
-    const { type } = subscription;
-    const url = TYPE_URLS[type];
-    if (this.#protocol === "delta") {
-      return encodeDelta(
-        url,
-        nonce,
-        [...sent.values()].filter((content) => content !== undefined),
-        removed,
-      );
-    }
-    if (!subscription.wildcard)
-      return encodeSotw(
-        url,
-        nonce,
-        [...sent.values()].filter((content) => content !== undefined),
-      );
-    return encodeSotw(url, nonce, this.#world(subscription, sent, phase));
+    const url = TYPE_URLS[subscription.type];
+    const outgoing = (contents: Iterable<readonly [Entry, Content | undefined]>): Content[] => {
+      const list: Content[] = [];
+      for (const [entry, content] of contents) {
+        if (content === undefined) continue;
+        const token = `gatewarden.resent.${PROCESS}.${nonce}`;
+        list.push(subscription.isShaken(entry) ? disguiseScope(entry.name, content, token) : content);
+      }
+      return list;
+    };
+    if (this.#protocol === "delta") return encodeDelta(url, nonce, outgoing(sent), removed);
+    return encodeSotw(url, nonce, outgoing(subscription.wildcard ? this.#world(subscription, sent, phase) : sent));
   }
 
-  /** Everything of a type: with what is to be removed still in it while additions are under way. */
-  #world(
+  /** State of the world: everything of a type, with what is to be removed still in it while additions are under way. */
+  *#world(
     subscription: Subscription,
     sent: ReadonlyMap<Entry, Content | undefined>,
     phase: "additions" | "removals",
-  ): Content[] {
-    const contents: Content[] = [];
-    for (const entry of this.#book.entries(subscription.type).values()) {
+  ): Iterable<readonly [Entry, Content | undefined]> {
+    for (const entry of this.#client.book.entries(subscription.type).values()) {
       const position = subscription.position(entry);
-      const content = sent.has(entry)
-        ? sent.get(entry)
-        : !entry.present
-          ? phase === "additions" && position.holds
-            ? entry.wanted
-            : undefined
-          : subscription.pending.has(entry)
-            ? entry.good // its turn comes later: another part of a refused response
-            : choose(entry, { ...position, holds: false });
-      if (content !== undefined) contents.push(content);
+      if (sent.has(entry)) yield [entry, sent.get(entry)];
+      else if (!entry.present) yield [entry, phase === "additions" && position.holds ? entry.wanted : undefined];
+      // The turn of a part of a refused response comes later.
+      else if (subscription.pending.has(entry)) yield [entry, entry.good];
+      else yield [entry, choose(entry, { ...position, holds: false })];
     }
-    return contents;
   }
 
   /** An Envoy warms a changed cluster anew and waits for its endpoints, which may be unchanged: they are sent again (rule R24). */
   #repeatEndpoints(clusters: ReadonlyMap<Entry, Content | undefined>): void {
     const subscription = this.#of("endpoint");
-    const endpoints = this.#book.entries("endpoint");
+    const endpoints = this.#client.book.entries("endpoint");
     for (const [{ endpoint }, content] of clusters) {
       if (content === undefined || endpoint === undefined || !subscription.names.has(endpoint)) continue;
       const entry = endpoints.get(endpoint);

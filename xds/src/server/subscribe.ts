@@ -7,6 +7,8 @@ import type { Subscription } from "./subscription.ts";
 export interface Client {
   readonly book: Book;
   readonly proxy: Proxy;
+  /** It has configuration from an earlier stream, and may have refused some of it there. */
+  readonly resumes: boolean;
 }
 
 export interface NameChanges {
@@ -81,6 +83,7 @@ function introduce(client: Client, subscription: Subscription, entry: Entry, ver
       return;
     }
   }
+  if (client.resumes) subscription.noteShaken(entry, true);
   queue(client, subscription, entry);
 }
 

@@ -41,6 +41,9 @@ export class Subscription {
   readonly #without = new WeakSet<Entry>();
   readonly #refused = new WeakMap<Entry, Set<string>>();
 
+  /** Scopes whose bytes the client may have noted without applying them: see disguiseScope. */
+  readonly #shaken = new WeakSet<Entry>();
+
   constructor(type: ResourceType) {
     this.type = type;
   }
@@ -61,6 +64,16 @@ export class Subscription {
   noteRefused(entry: Entry, version: string): void {
     const versions = this.#refused.get(entry) ?? new Set<string>();
     this.#refused.set(entry, versions.add(version));
+  }
+
+  noteShaken(entry: Entry, shaken: boolean): void {
+    if (this.type !== "scope") return;
+    if (shaken) this.#shaken.add(entry);
+    else this.#shaken.delete(entry);
+  }
+
+  isShaken(entry: Entry): boolean {
+    return this.#shaken.has(entry);
   }
 
   owes(entry: Entry): boolean {
