@@ -34,7 +34,13 @@ function sections(node: SchemaNode, path: string): readonly string[] {
 function row(key: string, node: SchemaNode, required: boolean): string {
   const written = node[DEFAULT];
   const otherwise = required ? "*required*" : typeof written === "string" ? code(written) : "";
-  const cells = [code(key), typeOf(node), boundsOf(node), otherwise, String(node["description"] ?? "")];
+  const cells = [
+    code(key),
+    typeOf(node),
+    boundsOf(node),
+    otherwise,
+    typeof node["description"] === "string" ? node["description"] : "",
+  ];
   return `| ${cells.map(escape).join(" | ")} |`;
 }
 

@@ -70,6 +70,7 @@ describe("parseApiConsumer", () => {
     ["a long name of an attribute", { attributes: { ["a".repeat(254)]: "b" } }, "spec.attributes"],
     ["another type", { type: "Robot" }, "spec.type"],
     ["no spec", undefined, "spec"],
+    ["an empty spec", {}, "spec"],
     ["a list", [], "spec"],
   ])("has no credentials with %s", (_, spec, path) => {
     const parsed = parseApiConsumer(consumer(spec));

@@ -5,7 +5,7 @@ import { dateTimeMs } from "../schema/date-time.ts";
 import { listMap, listSet, textMap } from "../schema/list.ts";
 import { parse } from "../schema/parse.ts";
 import { secretRef } from "../schema/reference.ts";
-import { type Immutable, defaultsTo, rule } from "../schema/rule.ts";
+import { type Immutable, defaultsTo, oneOrMore, rule } from "../schema/rule.ts";
 import { MAX_NAME, dateTime, name, text } from "../schema/text.ts";
 import type { KubeObject, ObjectKey } from "../world.ts";
 import { fields, textMap as labelsOf } from "./json.ts";
@@ -29,8 +29,8 @@ function apiKey() {
   });
 }
 
-export const specSchema = z
-  .strictObject({
+export const specSchema = oneOrMore(
+  z.strictObject({
     type: defaultsTo(z.enum(["Application", "Job", "Person"]), DEFAULTS.type)
       .describe("What calls.")
       .exactOptional(),
@@ -53,8 +53,9 @@ export const specSchema = z
     suspended: defaultsTo(z.boolean(), DEFAULTS.suspended)
       .describe("Whether all credentials are refused.")
       .exactOptional(),
-  })
-  .meta({ minProperties: 1 });
+  }),
+  ["type", "roles", "attributes", "apiKeys", "basic", "suspended"],
+);
 
 type SecretRef = Immutable<z.output<ReturnType<typeof secretRef>>>;
 

@@ -184,7 +184,7 @@ function parseSections(spec: ReadonlyMap<string, unknown>): Pick<ParsedApiPolicy
       problems.push(...parsed.problems.map((problem) => ({ ...problem, section })));
     }
   }
-  return { sections: sections as SectionSpecs, broken, problems };
+  return { sections: sections, broken, problems };
 }
 
 interface Targets {

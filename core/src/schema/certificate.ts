@@ -2,7 +2,7 @@
 import { z } from "zod";
 import { durationMs } from "./duration.ts";
 import { issuerRef } from "./reference.ts";
-import { type Immutable, defaultsTo, rule } from "./rule.ts";
+import { type Immutable, defaultsTo, oneOrMore, rule } from "./rule.ts";
 import { duration } from "./text.ts";
 
 export const CERTIFICATE_DEFAULTS = {
@@ -24,7 +24,7 @@ function privateKey() {
       .describe("Bits of the key.")
       .exactOptional(),
   });
-  return rule(shape.meta({ minProperties: 1 }), {
+  return rule(oneOrMore(shape, ["algorithm", "size"]), {
     cel: "!has(self.size) || (has(self.algorithm) && self.algorithm == 'RSA' ? self.size in [2048, 3072, 4096] : self.size in [256, 384, 521])",
     message: "has a size that its algorithm does not have",
     fix: "write 256, 384 or 521 for ECDSA, 2048, 3072 or 4096 for RSA",

@@ -46,9 +46,13 @@ export function oneOrMore<S extends z.ZodObject>(schema: S, keys: readonly (keyo
   const said = rule(schema, {
     message: "says nothing",
     fix: `write at least one of ${keys.join(", ")}, or leave it out`,
-    check: (value) => keys.some((key) => (value as Readonly<Record<string, unknown>>)[key] !== undefined),
+    check: (value) => keys.some((key) => !isNothing((value as Readonly<Record<string, unknown>>)[key])),
   });
   return said.meta({ minProperties: 1 });
+}
+
+function isNothing(value: unknown): boolean {
+  return value === undefined || (Array.isArray(value) && value.length === 0);
 }
 
 /** All CEL rules of a schema with their paths below it (`limits[].per`; map values `headers{}`). */

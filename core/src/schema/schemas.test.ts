@@ -1,5 +1,5 @@
 import { describe, expect, it } from "@jest/globals";
-import type { z } from "zod";
+import { z } from "zod";
 import { schema as allowlist } from "../slices/allowlist/schema.ts";
 import { schema as authentication } from "../slices/authentication/schema.ts";
 import { schema as clientIP } from "../slices/clientIP/schema.ts";
@@ -11,6 +11,7 @@ import { schema as transport } from "../slices/transport/schema.ts";
 import { ACCEPTED } from "../../test/sections/accepted.ts";
 import { REFUSED } from "../../test/sections/refused.ts";
 import { parse } from "./parse.ts";
+import { celRules } from "./rule.ts";
 
 const SCHEMAS: Readonly<Record<string, z.ZodType>> = {
   authentication,
@@ -49,6 +50,15 @@ describe.each(Object.entries(SCHEMAS))("section %s", (section, schema) => {
       expect(problem.fix).toMatch(/\w/);
     },
   );
+});
+
+it("has a case for every rule that the API server checks", () => {
+  const said = REFUSED.flatMap(([section, , spec]) => {
+    const result = parse(SCHEMAS[section] ?? z.never(), spec, "spec");
+    return result.ok ? [] : result.problems.map(({ message, fix }) => `${message}: ${String(fix)}`);
+  });
+  const rules = new Set(Object.values(SCHEMAS).flatMap((schema) => celRules(schema).map(({ message }) => message)));
+  expect([...rules].filter((message) => !said.some((text) => text.endsWith(message)))).toEqual([]);
 });
 
 describe("what YAML makes of words", () => {

@@ -5,6 +5,6 @@ import { z } from "zod";
 export const OFF_IS_FALSE = "x-gatewarden-off-is-false";
 
 export function wordOrOff<const W extends readonly [string, ...string[]]>(words: W) {
-  const all = z.enum([...words, "Off"] as const as readonly [...W, "Off"]);
+  const all = z.enum([...words, "Off"] as const);
   return z.preprocess((value) => (value === false ? "Off" : value), all).meta({ [OFF_IS_FALSE]: true });
 }

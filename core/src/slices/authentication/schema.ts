@@ -41,7 +41,7 @@ function jwks() {
       .describe("With Discovery and URI: CAs that the server's certificate may come from; absent: the system's.")
       .exactOptional(),
   });
-  const matching = rule(shape.meta({ minProperties: 1 }), {
+  const matching = rule(oneOrMore(shape, ["type", "uri", "inline", "ref", "backendRef", "caRefs"]), {
     cel: ["URI", "Inline", "Ref"]
       .map((type) => `has(self.${type.toLowerCase()}) == (has(self.type) && self.type == '${type}')`)
       .join(" && "),
@@ -181,7 +181,7 @@ function section() {
       .describe("Verified client certificates; needs mtls.client on the listener.")
       .exactOptional(),
   });
-  const withReason = rule(shape.meta({ minProperties: 1 }), {
+  const withReason = rule(oneOrMore(shape, ["mode", "reason", ...METHODS]), {
     cel: "!has(self.mode) || self.mode != 'Public' || has(self.reason)",
     message: "opens its targets without a reason",
     fix: "write reason beside mode: Public",

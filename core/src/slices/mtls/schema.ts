@@ -32,7 +32,7 @@ function client() {
       .describe("CAs (PEM) that client certificates come from; absent: those of the Gateway's `spec.tls.frontend`.")
       .exactOptional(),
     identities: identities(0)
-      .describe("Who may call; absent: any certificate of these CAs. Checked per request.")
+      .describe("Who may call; absent or empty: any certificate of these CAs. Checked per request.")
       .exactOptional(),
     crlRef: valueRef().describe("Revocation list (PEM) of these CAs.").exactOptional(),
     forwardCertificate: forward
