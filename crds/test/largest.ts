@@ -25,9 +25,9 @@ const jwt = (n: number): object => ({
   algorithms: ["RS256", "RS384", "RS512", "ES256", "ES384", "ES512", "PS256", "PS384", "PS512", "EdDSA"],
   jwks: { type: "URI", uri: pad("https://a.test/", 2_048), backendRef, caRefs: many(8, () => valueRef) },
   // One source for all, since there are eight at most.
-  from: { headers: [{ name: "authorization", prefix: pad("Bearer ", 64) }] },
-  claimsToHeaders: many(16, (m) => ({ claim: pad("c", 256), header: pad(`x-${String(m)}-`, 253) })),
-  rolesClaim: many(8, () => pad("r", 256)),
+  from: { headers: [{ name: "authorization", prefix: pad("Bearer ", 2_048) }] },
+  claimsToHeaders: many(16, (m) => ({ claim: pad("c", 2_048), header: pad(`x-${String(m)}-`, 253) })),
+  rolesClaim: many(8, () => pad("r", 2_048)),
   forwardToken: true,
   clockSkew: "9m59s999ms",
 });
@@ -40,7 +40,7 @@ const limit = (n: number): object => ({
   by: many(7, () => ({ type: "Header", name: pad("x-", 253) })),
   match: {
     methods: many(16, (m) => pad(`M${"A".repeat(m + 1)}`, 32).toUpperCase()),
-    paths: many(16, (m) => pad(`/${String(m)}/`, 512)),
+    paths: many(16, (m) => pad(`/${String(m)}/`, 2_048)),
     headers: Object.fromEntries(many(16, (m) => [pad(`x-${String(m)}`, 253), pad("v", 2_048)])),
     consumerSelector,
   },
@@ -81,7 +81,7 @@ export function largestPolicy(): object {
         mode: "Mutual",
         certificate,
         caRefs: many(8, () => valueRef),
-        sans: many(16, (n) => pad(`s${String(n)}`, 253)),
+        sans: many(16, (n) => pad(`s${String(n)}`, 2_048)),
       },
     },
     transport: { certificate, minTLSVersion: "1.3" },
@@ -89,9 +89,9 @@ export function largestPolicy(): object {
     denylist: { entries },
     clientIP: { trustedProxies: many(64, (n) => `10.${String(n)}.0.0/16`) },
     logging: {
-      sinks: many(4, (n) => ({ name: `s${String(n)}`, type: "File", file: { name: pad(`f${String(n)}`, 100) } })),
+      sinks: many(4, (n) => ({ name: `s${String(n)}`, type: "File", file: { name: pad(`f${String(n)}`, 253) } })),
       headers: many(32, (n) => pad(`x-${String(n)}`, 253)),
-      fields: Object.fromEntries(many(16, (n) => [pad(`f${String(n)}`, 63), pad("v", 256)])),
+      fields: Object.fromEntries(many(16, (n) => [pad(`f${String(n)}`, 253), pad("v", 2_048)])),
     },
   };
 }
@@ -99,7 +99,7 @@ export function largestPolicy(): object {
 export function largestConsumer(): object {
   return {
     roles: many(64, (n) => pad(`r${String(n)}`, 253)),
-    attributes: Object.fromEntries(many(32, (n) => [pad(`a${String(n)}`, 253), pad("v", 256)])),
+    attributes: Object.fromEntries(many(32, (n) => [pad(`a${String(n)}`, 253), pad("v", 2_048)])),
     apiKeys: many(8, (n) => ({
       name: pad(`k${String(n)}`, 253),
       secretRef: { name: host, key: pad("k", 253) },

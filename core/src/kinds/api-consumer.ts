@@ -35,7 +35,7 @@ export const specSchema = oneOrMore(
       .describe("What calls.")
       .exactOptional(),
     roles: listSet(text(253), 64).describe("Roles, for authorization rules (not there yet).").exactOptional(),
-    attributes: rule(textMap(text(256), 32), {
+    attributes: rule(textMap(text(), 32), {
       cel: `self.all(k, size(k) <= ${MAX_NAME})`,
       message: "has a name that is too long",
       fix: `write at most ${MAX_NAME} characters`,

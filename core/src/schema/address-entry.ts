@@ -9,7 +9,7 @@ export const MAX_ENTRIES = 1_024;
 export function entries() {
   const entry = z.strictObject({
     cidr: cidr().describe("Address range, IPv4 or IPv6."),
-    note: text(256).describe("Who or why.").exactOptional(),
+    note: text().describe("Who or why.").exactOptional(),
     expiresAt: dateTime().describe("When the entry ends; absent: never.").exactOptional(),
   });
   return listMap(entry, "cidr", MAX_ENTRIES);

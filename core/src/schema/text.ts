@@ -166,7 +166,7 @@ export function pathTemplate(): z.ZodString {
   return rule(
     format({
       pattern: /^\/$|^(\/([A-Za-z0-9._~!$&()+,=:@%-]+|[*]|[{][A-Za-z0-9_]+[}]))*(\/[*][*]|\/)?$/,
-      max: MAX_PATH,
+      max: MAX_TEXT,
       message: "is no path template",
       fix: "begin with '/', and write whole segments: text, '*', '{name}', and '**' only at the end",
     }),
@@ -178,13 +178,12 @@ export function pathTemplate(): z.ZodString {
     },
   );
 }
-const MAX_PATH = 512;
 
 /** One file name: no way out of its directory. */
 export function fileName(): z.ZodString {
   return format({
     pattern: /^[A-Za-z0-9][A-Za-z0-9._-]*$/,
-    max: 100,
+    max: MAX_NAME,
     message: "is no file name",
     fix: "use letters, digits, '.', '_' and '-', without '/', and begin with a letter or digit",
   });

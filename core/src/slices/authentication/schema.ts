@@ -64,7 +64,7 @@ function jwks() {
 function jwtFrom() {
   const header = z.strictObject({
     name: headerName().describe("Name of the header."),
-    prefix: text(64).describe("What stands before the token, like `Bearer `.").exactOptional(),
+    prefix: text().describe("What stands before the token, like `Bearer `.").exactOptional(),
   });
   return oneOrMore(
     z.strictObject({
@@ -78,7 +78,7 @@ function jwtFrom() {
 
 function jwt() {
   const claimToHeader = z.strictObject({
-    claim: text(256).describe("Claim; `.` reaches into objects."),
+    claim: text().describe("Claim; `.` reaches into objects."),
     header: identityHeader().describe("Header that carries it to the upstream; a client's own copy is removed first."),
   });
   const shape = z.strictObject({
@@ -95,7 +95,7 @@ function jwt() {
     claimsToHeaders: listMap(claimToHeader, "header", 16)
       .describe("Claims for the upstream. Text as it is, arrays and objects as base64url JSON.")
       .exactOptional(),
-    rolesClaim: atomicList(text(256), 8)
+    rolesClaim: atomicList(text(), 8)
       .describe("Path of the claim that holds roles; absent: tokens of this issuer carry none.")
       .exactOptional(),
     forwardToken: defaultsTo(z.boolean(), DEFAULTS.forwardToken)
@@ -172,7 +172,7 @@ function section() {
     mode: defaultsTo(z.enum(["Required", "Optional", "Public"]), DEFAULTS.mode)
       .describe("Required: a good credential. Optional: none is fine, a bad one is refused. Public: everybody.")
       .exactOptional(),
-    reason: text(256).describe("Why calls need no credential; needed with Public.").exactOptional(),
+    reason: text().describe("Why calls need no credential; needed with Public.").exactOptional(),
     jwt: listMap(jwt(), "name", MAX_JWT).describe("Tokens of these issuers.").exactOptional(),
     apiKey: apiKey().describe("API keys of ApiConsumers.").exactOptional(),
     basic: basic().describe("Name and password of ApiConsumers.").exactOptional(),

@@ -7,7 +7,7 @@ import { fileName, headerName, matches, name, text } from "../../schema/text.ts"
 
 export const DEFAULTS = { calls: "All", sampling: 100 } as const;
 
-const FIELD_NAME = /^[A-Za-z_][A-Za-z0-9_.-]{0,62}$/;
+const FIELD_NAME = /^[A-Za-z_][A-Za-z0-9_.-]{0,252}$/;
 
 function sink() {
   const shape = z.strictObject({
@@ -40,10 +40,10 @@ export const schema = oneOrMore(
     headers: listSet(headerName(), 32)
       .describe("Request headers to record besides the usual; credentials are always masked.")
       .exactOptional(),
-    fields: rule(textMap(text(256), 16), {
+    fields: rule(textMap(text(), 16), {
       cel: `self.all(k, ${matches(FIELD_NAME, "k")})`,
       message: "holds what is no field name",
-      fix: "use letters, digits, '_', '.' and '-', at most 63, and begin with a letter or '_'",
+      fix: "use letters, digits, '_', '.' and '-', at most 253, and begin with a letter or '_'",
       check: (fields) => Object.keys(fields).every((key) => FIELD_NAME.test(key)),
     })
       .describe("Constants to record.")

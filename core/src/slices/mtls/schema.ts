@@ -56,7 +56,7 @@ function backend() {
     caRefs: atomicList(valueRef(), MAX_CAS, 0)
       .describe("CAs (PEM) that the Service's certificate comes from; none: the system's.")
       .exactOptional(),
-    sans: listSet(text(MAX_SAN), 16, 0)
+    sans: listSet(text(), 16, 0)
       .describe("Names that the certificate may carry, DNS or URI; none: the Service's DNS name.")
       .exactOptional(),
   });
@@ -71,8 +71,6 @@ function backend() {
     check: ({ mode, caRefs, sans }) => mode !== "Off" || (caRefs === undefined && sans === undefined),
   });
 }
-
-const MAX_SAN = 253;
 
 export const schema = oneOrMore(
   z.strictObject({
