@@ -101,7 +101,7 @@ async function run(plan: Plan): Promise<Result> {
     const result = { ...surroundings(), samples: plan.samples, sizes };
     if (!plan.parts.has("requests")) return result;
     say("Envoy's CPU per request");
-    return { ...result, requests: await measureRequests(stage, plan.requests) };
+    return { ...result, requests: await measureRequests(stage, plan.requests, say) };
   } catch (error) {
     say(`the operator said last:\n${stage.harness.operator.log().split("\n").slice(-15).join("\n")}`);
     throw error;

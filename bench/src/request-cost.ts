@@ -27,18 +27,28 @@ interface Variant {
 const NAMESPACE = "bench-requests";
 const CONNECTIONS = 8;
 const ROUNDS = 5;
+const READY_LIMIT_MS = 10_000;
 const STATUS = 302;
 const PUBLIC = { mode: "Public", reason: "measured without" };
 
-export async function measureRequests(stage: Stage, requests: number): Promise<readonly RequestCost[]> {
+export async function measureRequests(
+  stage: Stage,
+  requests: number,
+  say: (line: string) => void,
+): Promise<readonly RequestCost[]> {
   await stage.ensureNamespace(NAMESPACE);
-  const variants = variantsFor(stage.token);
-  const made = variants.filter(({ sections, authentication }) => sections !== SAME && authentication !== SAME);
+  const all = variantsFor(stage.token);
+  const made = all.filter(({ sections, authentication }) => sections !== SAME && authentication !== SAME);
   const objects = made.flatMap((variant) => objectsFor(stage, variant));
   await stage.api.createAll(objects);
   await stage.settled();
   const connections = await Promise.all(Array.from({ length: CONNECTIONS }, () => open(stage.endpoint)));
-  for (const variant of variants) await ready(connections, variant);
+  const variants: Variant[] = [];
+  for (const variant of all) {
+    const status = await statusOf(connections, variant);
+    if (status === STATUS) variants.push(variant);
+    else say(`${variant.name} is left out: ${status} instead of a redirect; ${await problemOf(stage, variant)}`);
+  }
   const microseconds = new Map<string, number[]>();
   const rates = new Map<string, number[]>();
   for (let round = 0; round <= ROUNDS; round += 1) {
@@ -122,7 +132,7 @@ function variantsFor(token: string): readonly Variant[] {
 
 function objectsFor({ around }: Stage, variant: Variant): readonly Manifest[] {
   const { name: gateway, namespace } = around.gateway;
-  const name = variant.host.split(".")[0] === "x" ? "wild" : (variant.host.split(".")[0] ?? "");
+  const name = nameOf(variant);
   const metadata = { name, namespace: NAMESPACE };
   const redirect = { hostname: "elsewhere.test", statusCode: STATUS };
   return [
@@ -149,16 +159,26 @@ function objectsFor({ around }: Stage, variant: Variant): readonly Manifest[] {
   ];
 }
 
+function nameOf({ host }: Variant): string {
+  const [label = ""] = host.split(".");
+  return label === "x" ? "wild" : label;
+}
+
 const bytesOf = ({ host, headers }: Variant): string => get(host, "/", headers);
 
-async function ready([connection]: readonly Connection[], variant: Variant): Promise<void> {
-  const limit = performance.now() + 15_000;
+/** The status that requests come to; anything but a redirect only after a while. */
+async function statusOf([connection]: readonly Connection[], variant: Variant): Promise<number> {
+  const limit = performance.now() + READY_LIMIT_MS;
   for (;;) {
-    const reply = await connection?.request(bytesOf(variant));
-    if (reply?.status === STATUS) return;
-    if (performance.now() > limit) throw new Error(`${variant.name}: ${String(reply?.status)} instead of a redirect`);
+    const { status = 0 } = (await connection?.request(bytesOf(variant))) ?? {};
+    if (status === STATUS || performance.now() > limit) return status;
     await pause(20);
   }
+}
+
+async function problemOf({ harness }: Stage, variant: Variant): Promise<string> {
+  const policy = await harness.api.get({ kind: "ApiPolicy", name: nameOf(variant), namespace: NAMESPACE });
+  return JSON.stringify(policy?.status ?? null);
 }
 
 async function run(connections: readonly Connection[], bytes: string, requests: number): Promise<void> {
