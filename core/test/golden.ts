@@ -6,7 +6,7 @@ import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { parseAllDocuments, stringify } from "yaml";
 import { createEngine } from "../src/engine.ts";
-import type { Change, JsonObject, Kind, KubeObject, Output, ResourceType } from "../src/world.ts";
+import type { Change, JsonObject, Kind, KubeObject, Output } from "../src/world.ts";
 import { OPTIONS } from "./objects.ts";
 import { resourcesAfter, staticBootstrap } from "./static-bootstrap.ts";
 
@@ -17,7 +17,13 @@ export interface GoldenCase {
 
 /** The evaluation time of every case. */
 const NOW_MS = Date.parse("2026-12-01T00:00:00Z");
-const SHOWN: readonly ResourceType[] = ["scope", "extension"];
+const SHOWN = ["scope", "extension"];
+/** Of listeners, what is the same in all of them is not shown. */
+const CONSTANT: ReadonlySet<string> = new Set([
+  "http_filters",
+  "local_reply_config",
+  "early_header_mutation_extensions",
+]);
 const GENERATED_FROM = "# Written by `make golden` from in.yaml: read the difference, do not edit.\n";
 
 export function goldenCases(folder: string): readonly GoldenCase[] {
@@ -30,7 +36,8 @@ export function goldenCases(folder: string): readonly GoldenCase[] {
 export function compareGolden({ directory }: GoldenCase): { readonly actual: string; readonly expected: string } {
   const file = join(directory, "out.yaml");
   const actual =
-    GENERATED_FROM + stringify(visible(evaluate(directory)), { lineWidth: 0, aliasDuplicateObjects: false });
+    GENERATED_FROM +
+    stringify(visible(evaluate(directory), shown(directory)), { lineWidth: 0, aliasDuplicateObjects: false });
   if (process.env["UPDATE"] === "1") writeFileSync(file, actual);
   return { actual, expected: existsSync(file) ? readFileSync(file, "utf8") : "" };
 }
@@ -64,7 +71,16 @@ function changeOf(written: KubeObject, at: number): Change {
   return { key: { kind: kind as Kind, namespace, name }, object };
 }
 
-function visible({ resources, statuses, jwks, nextEvaluationMs }: Output): unknown {
+/** What a case shows: types of resources, and `certificate` for cert-manager's. */
+function shown(directory: string): readonly string[] {
+  const [, more = ""] = /^# show: (.*)/.exec(readFileSync(join(directory, "in.yaml"), "utf8")) ?? [];
+  return [...SHOWN, ...more.split(" ")];
+}
+
+function visible(
+  { resources, statuses, jwks, nextEvaluationMs, certificates }: Output,
+  show: readonly string[],
+): unknown {
   return {
     statuses: Object.fromEntries(
       statuses
@@ -73,13 +89,23 @@ function visible({ resources, statuses, jwks, nextEvaluationMs }: Output): unkno
     ),
     ...(jwks.add.length === 0 ? {} : { fetches: jwks.add }),
     ...(nextEvaluationMs === undefined ? {} : { nextEvaluation: new Date(nextEvaluationMs).toISOString() }),
+    ...(show.includes("certificate") ? { certificates: certificates.map(({ object }) => object) } : {}),
     resources: Object.fromEntries(
       resources
-        .filter(({ type, owners }) => SHOWN.includes(type) && owners.length > 0)
+        .filter(({ type, owners }) => show.includes(type) && (owners.length > 0 || !SHOWN.includes(type)))
         .map(({ gateway, type, name, json, owners }) => [
           `${gateway} ${type} ${name}`,
-          { owners: owners.map(({ key }) => `${key.kind} ${key.namespace}/${key.name}`), json },
+          {
+            owners: owners.map(({ key }) => `${key.kind} ${key.namespace}/${key.name}`),
+            json: json && withoutConstants(json),
+          },
         ]),
     ),
   };
+}
+
+function withoutConstants(json: JsonObject): JsonObject {
+  return JSON.parse(
+    JSON.stringify(json, (key, value: unknown) => (CONSTANT.has(key) ? "(constant)" : value)),
+  ) as JsonObject;
 }

@@ -50,7 +50,7 @@ export function staticBootstrap(resources: Resources, options: StaticOptions = {
     return Object.fromEntries(entries.filter(([key]) => key !== "rds_config_source"));
   };
   const clusters = of("cluster").map((cluster) => {
-    const { eds_cluster_config: _, ...rest } = untyped(cluster);
+    const { eds_cluster_config: _, ...rest } = settle(untyped(cluster)) as JsonObject;
     const name = String(cluster["name"]);
     return { ...rest, type: "STATIC", load_assignment: endpoints.get(name) ?? { cluster_name: name } };
   });

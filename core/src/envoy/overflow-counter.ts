@@ -14,7 +14,7 @@ export function overflowCounter(): JsonObject {
     filter: { metadata_filter: { matcher, match_if_key_not_found: false } },
     typed_config: {
       "@type": `${ACCESS_LOGGER}.stats.v3.Config`,
-      stat_prefix: "gatewarden",
+      stats_scope: { prefix: "gatewarden" },
       counters: [{ stat: { name: "limit_overflow", tags: [{ name: "limit", value_format: limit }] }, value_fixed: 1 }],
     },
   };
