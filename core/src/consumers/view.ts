@@ -32,7 +32,7 @@ export function createConsumers(graph: Graph, objects: Objects, lookup: Credenti
       if (secret !== undefined) give(claims, secret.digest, id, true);
     }
   });
-  graph.follow(objects.present.ApiConsumer, claiming);
+  objects.follow("ApiConsumer", claiming);
 
   const settled = graph.derived<Settled | undefined>(
     "consumers",

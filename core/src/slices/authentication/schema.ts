@@ -4,7 +4,7 @@ import { identities } from "../../schema/identity.ts";
 import { atomicList, listMap, listSet } from "../../schema/list.ts";
 import { backendRef, consumerSelector, valueRef } from "../../schema/reference.ts";
 import { type Immutable, celRules, defaultsTo, oneOrMore, rule } from "../../schema/rule.ts";
-import { duration, headerName, httpsUrl, identityHeader, name, text, token } from "../../schema/text.ts";
+import { duration, headerName, httpsUrl, identityHeader, MAX_TEXT, name, text, token } from "../../schema/text.ts";
 
 export const DEFAULTS = {
   mode: "Required",
@@ -64,7 +64,7 @@ function jwks() {
 function jwtFrom() {
   const header = z.strictObject({
     name: headerName().describe("Name of the header."),
-    prefix: text().describe("What stands before the token, like `Bearer `.").exactOptional(),
+    prefix: text(MAX_TEXT, 0).describe("What stands before the token, like `Bearer `.").exactOptional(),
   });
   return oneOrMore(
     z.strictObject({
