@@ -45,6 +45,11 @@ describe("keys that Envoy must not get", () => {
   const zeros = Buffer.alloc(32).toString("base64url");
   test.each<[string, unknown]>([
     ["of less than 2048 bits", jwk(keys.smallRsa)],
+    [
+      "of less than 2048 bits behind zeros",
+      { ...rsa, n: Buffer.concat([Buffer.alloc(200), Buffer.alloc(128, 255)]).toString("base64url") },
+    ],
+    ["of 2047 bits", { ...rsa, n: Buffer.concat([Buffer.from([0x7f]), Buffer.alloc(255, 255)]).toString("base64url") }],
     ["for encryption", jwk(keys.rsa, { use: "enc" })],
     ["for signing only", jwk(keys.rsa, { key_ops: ["sign"] })],
     ["with a kid that is no text", { ...rsa, kid: 7 }],

@@ -15,8 +15,8 @@ export type PinnedKeys =
 
 /** More are of no use to anybody; a token without `kid` is tried against all of them. */
 const MAX_KEYS = 64;
-const MIN_RSA_BYTES = 256;
-const MAX_RSA_BYTES = 1_024;
+const MIN_RSA_BITS = 2_048;
+const MAX_RSA_BITS = 8_192;
 
 const CURVES: Readonly<Record<string, Algorithm>> = { "P-256": "ES256", "P-384": "ES384", "P-521": "ES512" };
 const MIN_SECRET_BYTES: Readonly<Record<string, number>> = { HS256: 32, HS384: 48, HS512: 64 };
@@ -83,12 +83,11 @@ function materialOf(key: ReturnType<typeof fields>): Material | string {
 }
 
 function rsa(key: ReturnType<typeof fields>): Material | string {
-  const [n, e] = [bytes(key["n"]), bytes(key["e"])];
+  const [n, e] = [number(key["n"]), number(key["e"])];
   if (n === undefined || e === undefined) return "lacks n or e";
-  if (n.length < MIN_RSA_BYTES) return "is an RSA key of less than 2048 bits";
+  if (bits(n) < MIN_RSA_BITS) return `is an RSA key of less than ${MIN_RSA_BITS} bits`;
   // BoringSSL takes odd moduli up to 8192 bits and odd exponents from 3 up to 33 bits.
-  const exponent = e.reduce((sum, byte) => sum * 256 + byte, 0);
-  const sound = n.length <= MAX_RSA_BYTES && odd(n) && e.length <= 4 && odd(e) && exponent >= 3;
+  const sound = bits(n) <= MAX_RSA_BITS && odd(n) && odd(e) && bits(e) >= 2 && bits(e) <= 32;
   if (!sound) return "is no sound RSA key";
   const can = ["RS256", "RS384", "RS512", "PS256", "PS384", "PS512"] as const;
   return { kind: "RSA", members: { kty: "RSA", n: encoded(n), e: encoded(e) }, can };
@@ -124,6 +123,16 @@ function bytes(value: unknown): Uint8Array | undefined {
   if (typeof value !== "string" || !/^[A-Za-z0-9_-]+={0,2}$/.test(value)) return undefined;
   const decoded = Buffer.from(value, "base64url");
   return decoded.some((byte) => byte !== 0) ? decoded : undefined;
+}
+
+/** Without leading zeros, which would make a small number look large. */
+function number(value: unknown): Uint8Array | undefined {
+  const all = bytes(value);
+  return all?.subarray(all.findIndex((byte) => byte !== 0));
+}
+
+function bits(number: Uint8Array): number {
+  return number.length * 8 - Math.clz32(number[0] ?? 0) + 24;
 }
 
 function encoded(content: Uint8Array): string {
