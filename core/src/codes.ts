@@ -32,6 +32,7 @@ export const codes: readonly Code[] = [
   code("GW-ROUTE-001", 404, "Not Found", "No route for this host and path."),
   code("GW-ROUTE-002", 421, "Misdirected Request", "The host has a listener of its own."),
   code("GW-ROUTE-003", 500, "Internal Server Error", "The route has no backend that can be called."),
+  code("GW-ROUTE-004", 503, "Service Unavailable", "The rule of the route that asks for this cannot be served."),
   code("GW-HTTP-000", 400, "Request Refused", "The proxy refused the request for a reason without a code of its own."),
   code("GW-HTTP-400", 400, "Bad Request", "The request is malformed."),
   code("GW-HTTP-408", 408, "Request Timeout", "The request took too long to arrive."),

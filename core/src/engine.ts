@@ -12,11 +12,14 @@ import { createPipeline } from "./translate/pipeline.ts";
 import { createWiring } from "./translate/wiring.ts";
 import { createViews, policyId } from "./views.ts";
 import { createWatchList } from "./watch-list.ts";
-import type { Engine, EngineOptions } from "./world.ts";
+import type { Engine, EngineFault, EngineOptions } from "./world.ts";
 
 /** `slices` stands for the table in tests of the pipeline. */
 export function createEngine(options: EngineOptions, slices: readonly AnySlice[] = allSlices): Engine {
-  const graph = createGraph();
+  const faults: EngineFault[] = [];
+  const graph = createGraph((stage, key, error) => {
+    faults.push({ stage, key, message: error instanceof Error ? (error.stack ?? error.message) : String(error) });
+  });
   const watch = createWatchList();
   const { objects, put } = createObjectStore(graph, watch.observers);
   const clock = createClock(graph);
@@ -54,7 +57,13 @@ export function createEngine(options: EngineOptions, slices: readonly AnySlice[]
       clock.advance(nowMs);
       for (const change of changes) put(change);
       const recomputed = graph.flush();
-      return { ...outbox.take(), ...watch.take(), nextEvaluationMs: clock.next(), recomputed };
+      return {
+        ...outbox.take(),
+        ...watch.take(),
+        nextEvaluationMs: clock.next(),
+        recomputed,
+        faults: faults.splice(0),
+      };
     },
   };
 }

@@ -6,6 +6,7 @@ import { joinKey, splitKey } from "./key.ts";
 import { valueOf } from "./kinds/core/value.ts";
 import type { Derived, Graph } from "./memo.ts";
 import type { Objects } from "./objects.ts";
+import { optInLine } from "./opt-in.ts";
 import type { Problem, Reason } from "./problems.ts";
 import type { Consumer, Found, LabelSelector, Lookup, SectionKey } from "./slice.ts";
 import type { AnySlice } from "./slices.ts";
@@ -30,13 +31,8 @@ export function createLookup(parts: LookupParts, used: (cluster: ClusterUse) => 
       const stored = objects.values.get(`${kind}/${namespace}/${name}`);
       const what = `${kind} ${namespace}/${name}`;
       if (stored === undefined) return missing("RefNotFound", `${what} does not exist`, `create it with key ${key}`);
-      if (stored.denied) {
-        return missing(
-          "RefNotPermitted",
-          `${what} may not be read: namespace ${namespace} has not opted in`,
-          `kubectl create rolebinding gatewarden-secrets -n ${namespace} --clusterrole=gatewarden-secrets --serviceaccount=gatewarden-system:gatewarden`,
-        );
-      }
+      // The message is the mend and nothing else, for pasting.
+      if (stored.denied) return missing("RefNotPermitted", optInLine(namespace));
       const value = valueOf(stored, key);
       if (value === undefined) return missing("InvalidRef", `${what} has no key ${key}`, `add key ${key}`);
       return { ok: true, value };

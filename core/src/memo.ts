@@ -3,33 +3,27 @@
  * that are run when something they read has changed. Work is proportional to the change: a value that comes out equal stops it there.
  * Owner of: who read what. Not here: what the values mean.
  */
+import {
+  addReader,
+  CHECK,
+  CLEAN,
+  DIRTY,
+  type Effects,
+  type Family,
+  type Gift,
+  giftId,
+  newNode,
+  type Node,
+  none,
+  readersOf,
+  type Relation,
+  RelationCells,
+  removeReader,
+  RUNNING,
+} from "./memo-cells.ts";
 import { sameJson } from "./same.ts";
 
-const CLEAN = 0; // value holds
-const CHECK = 1; // something further up changed; ask the sources
-const DIRTY = 2; // a source changed
-const RUNNING = 3;
-type State = typeof CLEAN | typeof CHECK | typeof DIRTY | typeof RUNNING;
-
-/** One cell of the graph. `family` knows how to compute it; inputs and relation cells are computed by nobody. */
-interface Node {
-  readonly family: Family;
-  readonly key: string;
-  state: State;
-  value: unknown;
-  sources: readonly Node[];
-  readers: Set<Node> | undefined;
-}
-
-interface Family {
-  readonly stage: string;
-  /** Computes and stores the value; true when readers have to know. Undefined for inputs. */
-  readonly compute?: (node: Node) => boolean;
-  /** Effects only: lower ranks run first. */
-  readonly rank?: number;
-  /** Nobody reads the node any more. */
-  readonly forget: (node: Node) => void;
-}
+export type { Effects, Relation } from "./memo-cells.ts";
 
 export interface Input<V> {
   get(key: string): V | undefined;
@@ -42,26 +36,7 @@ export interface Derived<V> {
   get(key: string): V;
 }
 
-/** A multimap that effects and inputs fill. A member stays as long as anybody gives it; readers of a cell run when a member comes, changes or goes. */
-export interface Relation<V> {
-  /** The live cell: read it, do not keep it. Its order is that of arrival: sort where order matters. */
-  get(key: string): ReadonlyMap<string, V>;
-  size(key: string): number;
-}
-
 export type Give = <V>(relation: Relation<V>, key: string, member: string, value: V) => void;
-
-export interface Effects {
-  add(key: string): void;
-  remove(key: string): void;
-}
-
-interface Gift {
-  readonly relation: RelationCells<unknown>;
-  readonly key: string;
-  readonly member: string;
-  readonly value: unknown;
-}
 
 export interface Graph {
   /** `observed` hears which keys are read by anything. */
@@ -78,88 +53,25 @@ export interface Graph {
   flush(): Record<string, number>;
 }
 
-class RelationCells<V> implements Relation<V> {
-  readonly family: Family;
-  readonly cells = new Map<string, Node>();
-  readonly shared = new Map<string, Map<string, number>>(); // givers beyond the first, by cell and member
-  readonly followers: Effects[] = [];
-  readonly read: (node: Node) => void;
-  readonly changed: (node: Node) => void;
+/** What a computation threw, kept as its value: it is thrown again at whoever reads it, until something that it had read changes. */
+class Failure {
+  readonly error: unknown;
 
-  constructor(stage: string, read: (node: Node) => void, changed: (node: Node) => void) {
-    this.family = { stage, forget: (node) => void (cellOf(node).size === 0 && this.cells.delete(node.key)) };
-    this.read = read;
-    this.changed = changed;
-  }
-
-  cell(key: string): Node {
-    let node = this.cells.get(key);
-    if (node === undefined) this.cells.set(key, (node = newNode(this.family, key, CLEAN, new Map())));
-    return node;
-  }
-
-  get(key: string): ReadonlyMap<string, V> {
-    const node = this.cell(key);
-    this.read(node);
-    return cellOf<V>(node);
-  }
-
-  size(key: string): number {
-    return this.get(key).size;
-  }
-
-  add(key: string, member: string, value: V): void {
-    const node = this.cell(key);
-    const cell = cellOf<V>(node);
-    if (cell.has(member)) {
-      const counts = this.shared.get(key) ?? new Map<string, number>();
-      this.shared.set(key, counts.set(member, (counts.get(member) ?? 0) + 1));
-      this.replace(key, member, value);
-      return;
-    }
-    cell.set(member, value);
-    this.changed(node);
-    if (cell.size === 1) for (const follower of this.followers) follower.add(key);
-  }
-
-  replace(key: string, member: string, value: V): void {
-    const node = this.cell(key);
-    const cell = cellOf<V>(node);
-    if (sameJson(cell.get(member), value)) return;
-    cell.set(member, value);
-    this.changed(node);
-  }
-
-  remove(key: string, member: string): void {
-    const counts = this.shared.get(key);
-    const more = counts?.get(member);
-    if (counts !== undefined && more !== undefined) {
-      if (more > 1) counts.set(member, more - 1);
-      else counts.delete(member);
-      if (counts.size === 0) this.shared.delete(key);
-      return;
-    }
-    const node = this.cell(key);
-    const cell = cellOf<V>(node);
-    cell.delete(member);
-    this.changed(node);
-    if (cell.size > 0) return;
-    for (const follower of this.followers) follower.remove(key);
-    if (node.readers === undefined) this.cells.delete(key);
+  constructor(error: unknown) {
+    this.error = error;
   }
 }
 
-function cellOf<V>(node: Node): Map<string, V> {
-  return node.value as Map<string, V>;
+function attempt<V>(compute: () => V): V | Failure {
+  try {
+    return compute();
+  } catch (error) {
+    return new Failure(error);
+  }
 }
 
-function newNode(family: Family, key: string, state: State, value: unknown): Node {
-  return { family, key, state, value, sources: none, readers: undefined };
-}
-
-const none: readonly Node[] = [];
-
-export function createGraph(): Graph {
+/** `failed` hears of effects that threw; what they made and gave before stays, and the others run. */
+export function createGraph(failed: (stage: string, key: string, error: unknown) => void): Graph {
   let reading: Set<Node> | undefined; // what the running node has read so far
   let counts: Record<string, number> = {};
   const due = new Map<number, Set<Node>>(); // effects to run, by rank
@@ -174,13 +86,10 @@ export function createGraph(): Graph {
   function link(node: Node, sources: Set<Node>): void {
     for (const source of node.sources) {
       if (sources.has(source)) continue;
-      source.readers?.delete(node);
-      if (source.readers?.size === 0) {
-        source.readers = undefined;
-        orphans.add(source);
-      }
+      removeReader(source, node);
+      if (source.readers === undefined) orphans.add(source);
     }
-    for (const source of sources) (source.readers ??= new Set()).add(node);
+    for (const source of sources) addReader(source, node);
     node.sources = sources.size === 0 ? none : [...sources];
   }
 
@@ -212,7 +121,7 @@ export function createGraph(): Graph {
 
   /** The node's value is another one: its readers compute again, theirs ask. */
   function changed(node: Node): void {
-    for (const reader of node.readers ?? none) mark(reader, DIRTY);
+    for (const reader of readersOf(node)) mark(reader, DIRTY);
   }
 
   function mark(node: Node, state: typeof CHECK | typeof DIRTY): void {
@@ -221,7 +130,7 @@ export function createGraph(): Graph {
     node.state = state;
     if (known) return;
     if (node.family.rank !== undefined) enqueue(node, node.family.rank);
-    for (const reader of node.readers ?? none) mark(reader, CHECK);
+    for (const reader of readersOf(node)) mark(reader, CHECK);
   }
 
   function enqueue(node: Node, rank: number): void {
@@ -301,9 +210,16 @@ export function createGraph(): Graph {
       const family: Family = {
         stage,
         compute(node) {
-          const before = node.value as V | undefined;
-          const after = record(node, () => compute(node.key));
-          if (before !== undefined && equal(before, after)) return false;
+          const before = node.value as V | Failure | undefined;
+          const after = attempt(() => record(node, () => compute(node.key)));
+          if (
+            before !== undefined &&
+            !(before instanceof Failure) &&
+            !(after instanceof Failure) &&
+            equal(before, after)
+          ) {
+            return false;
+          }
           node.value = after;
           return true;
         },
@@ -314,8 +230,9 @@ export function createGraph(): Graph {
           let node = nodes.get(key);
           if (node === undefined) nodes.set(key, (node = newNode(family, key, DIRTY, undefined)));
           if (node.state === RUNNING) return cycle;
-          refresh(node);
           read(node);
+          refresh(node);
+          if (node.value instanceof Failure) throw node.value.error;
           return node.value as V;
         },
       };
@@ -334,10 +251,9 @@ export function createGraph(): Graph {
         rank,
         compute(node) {
           if (nodes.get(node.key) !== node) return false; // removed meanwhile
-          exchange(
-            owner(node.key),
-            record(node, () => collect((give) => run(node.key, give))),
-          );
+          const gifts = attempt(() => record(node, () => collect((give) => run(node.key, give))));
+          if (gifts instanceof Failure) failed(stage, node.key, gifts.error);
+          else exchange(owner(node.key), gifts);
           return false;
         },
         forget: () => undefined,
@@ -383,8 +299,4 @@ export function createGraph(): Graph {
       return counts;
     },
   };
-}
-
-function giftId(gift: Gift): string {
-  return `${gift.relation.family.stage}\0${gift.key}\0${gift.member}`;
 }

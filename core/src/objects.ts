@@ -11,7 +11,7 @@ import { type BackendTlsPolicy, parseBackendTlsPolicy } from "./kinds/gateway-ap
 import { type Gateway, type GatewayClass, parseGateway, parseGatewayClass } from "./kinds/gateway-api/gateway.ts";
 import { type HttpRoute, parseHttpRoute } from "./kinds/gateway-api/http-route.ts";
 import { parseReferenceGrant, type ReferenceGrant } from "./kinds/gateway-api/reference-grant.ts";
-import type { Give, Graph, Input, Relation } from "./memo.ts";
+import type { Effects, Give, Graph, Input, Relation } from "./memo.ts";
 import type { Change, JwksState, Kind, KubeObject, ObjectKey } from "./world.ts";
 
 export interface Objects {
@@ -34,8 +34,8 @@ export interface Objects {
   readonly slicesByService: Relation<true>;
   readonly backendTlsByService: Relation<true>;
   readonly consumersByNamespace: Relation<true>;
-  /** Objects of a kind that exist, each a cell of its own: effects per object follow them. */
-  readonly present: Readonly<Record<PresentKind, Relation<true>>>;
+  /** Effects that live as long as the object of their key. */
+  follow(kind: PresentKind, effects: Effects): void;
   /** Keys are {@link targetKey}s. */
   readonly policiesByTarget: Relation<true>;
 }
@@ -59,6 +59,14 @@ export function createObjectStore(
   graph: Graph,
   watched: { readonly value: (key: string, read: boolean) => void; readonly jwks: (id: string, read: boolean) => void },
 ): ObjectStore {
+  const followers: Readonly<Record<PresentKind, Effects[]>> = {
+    GatewayClass: [],
+    Gateway: [],
+    HTTPRoute: [],
+    ApiPolicy: [],
+    ApiConsumer: [],
+    BackendTLSPolicy: [],
+  };
   const objects: Objects = {
     classes: graph.input("objects"),
     gateways: graph.input("objects"),
@@ -78,14 +86,7 @@ export function createObjectStore(
     backendTlsByService: graph.relation("backend-tls-by-service"),
     consumersByNamespace: graph.relation("consumers-by-namespace"),
     policiesByTarget: graph.relation("policies-by-target"),
-    present: {
-      GatewayClass: graph.relation("classes-present"),
-      Gateway: graph.relation("gateways-present"),
-      HTTPRoute: graph.relation("routes-present"),
-      ApiPolicy: graph.relation("policies-present"),
-      ApiConsumer: graph.relation("consumers-present"),
-      BackendTLSPolicy: graph.relation("backend-tls-present"),
-    },
+    follow: (kind, effects) => void followers[kind].push(effects),
   };
 
   /** A kind with an input of its own and, per object, the cells of relations in which it stands. */
@@ -93,17 +94,21 @@ export function createObjectStore(
     input: Input<V>,
     kind: string,
     parse: (object: KubeObject) => V | undefined,
-    index: (value: V, id: string, give: Give) => void = () => undefined,
+    index?: (value: V, id: string, give: Give) => void,
   ): Parser {
     return (id, object) => {
       const value = object && parse(object);
       input.set(id, value);
-      const present = Object.hasOwn(objects.present, kind) ? objects.present[kind as PresentKind] : undefined;
-      graph.give(`${kind}/${id}`, (give) => {
-        if (value === undefined) return;
-        index(value, id, give);
-        if (present !== undefined) give(present, id, "", true);
-      });
+      if (index !== undefined) {
+        graph.give(`${kind}/${id}`, (give) => {
+          if (value !== undefined) index(value, id, give);
+        });
+      }
+      const following = Object.hasOwn(followers, kind) ? followers[kind as PresentKind] : [];
+      for (const effects of following) {
+        if (value === undefined) effects.remove(id);
+        else effects.add(id);
+      }
     };
   }
 

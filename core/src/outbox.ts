@@ -52,8 +52,8 @@ export function createOutbox(): Outbox {
 
   return {
     resource(resource) {
-      const { gateway, type, name, json, owners, fallback } = resource;
-      tell(resources, joinKey(gateway, type, name), [json, owners, fallback], resource);
+      const { gateway, type, name, json, owners } = resource;
+      tell(resources, joinKey(gateway, type, name), [json, owners], resource); // a fallback follows from these
     },
     retract(gateway, type, name) {
       tell(resources, joinKey(gateway, type, name), undefined, { gateway, type, name, json: undefined, owners: [] });

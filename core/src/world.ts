@@ -165,6 +165,14 @@ export interface Output {
   readonly jwks: { readonly add: readonly JwksSource[]; readonly remove: readonly string[] };
   readonly nextEvaluationMs: number | undefined; // epoch ms at which something expires or begins: call apply([]) then
   readonly recomputed: Readonly<Record<string, number>>; // units recomputed in this pass, by stage
+  /** Bugs of ours: units that threw. What they had made before stays; the shell logs them. */
+  readonly faults?: readonly EngineFault[];
+}
+
+export interface EngineFault {
+  readonly stage: string;
+  readonly key: string;
+  readonly message: string;
 }
 
 /** The core as the shell sees it. Deterministic: same sequence of calls, same outputs; same world, same bytes. */

@@ -14,7 +14,11 @@ let upstream: EchoUpstream;
 let port = 0;
 let outputs: readonly Output[] = [];
 const engine: Engine = createEngine({ ...OPTIONS, requirePolicy: true });
-const httpRoute = (name: string): Record<string, string> => ({ group: "gateway.networking.k8s.io", kind: "HTTPRoute", name });
+const httpRoute = (name: string): Record<string, string> => ({
+  group: "gateway.networking.k8s.io",
+  kind: "HTTPRoute",
+  name,
+});
 const secret = (name: string, key: string, value: string): ReturnType<typeof put> =>
   put("Secret", name, { data: { [key]: Buffer.from(value).toString("base64") } });
 
@@ -30,13 +34,44 @@ beforeAll(async () => {
         gateway("edge", [{ name: "http", port: 80, protocol: "HTTP" }]),
         ...service("echo", { address: "127.0.0.1", port: upstream.port }),
         ...["key", "public", "bare", "broken", "unknown", "limited", "denied", "inherits"].map(simple),
-        put("ApiConsumer", "erp", { metadata: { labels: { tier: "partner" } }, spec: { apiKeys: [{ name: "k1", secretRef: { name: "erp-k1", key: "api-key" } }] } }),
-        policy("key", [httpRoute("key")], { authentication: { apiKey: { from: { headers: ["x-api-key"] }, consumerSelector: { matchLabels: { tier: "partner" } }, consumerHeader: "x-consumer" } } }),
+        put("ApiConsumer", "erp", {
+          metadata: { labels: { tier: "partner" } },
+          spec: { apiKeys: [{ name: "k1", secretRef: { name: "erp-k1", key: "api-key" } }] },
+        }),
+        policy("key", [httpRoute("key")], {
+          authentication: {
+            apiKey: {
+              from: { headers: ["x-api-key"] },
+              consumerSelector: { matchLabels: { tier: "partner" } },
+              consumerHeader: "x-consumer",
+            },
+          },
+        }),
         policy("public", [httpRoute("public")], { authentication: { mode: "Public", reason: "test" } }),
-        policy("broken", [httpRoute("broken")], { authentication: { jwt: [{ name: "corp", issuer: "https://sso.test", audiences: ["shop"], jwks: { type: "Ref", ref: { kind: "ConfigMap", name: "missing", key: "jwks.json" } } }] } }),
-        policy("unknown", [httpRoute("unknown")], { authentication: { mode: "Public", reason: "test" }, authorisation: {} }),
-        policy("limited", [httpRoute("limited")], { authentication: { mode: "Public", reason: "test" }, rateLimit: { limits: [{ name: "all", requests: 2, per: "1h" }] } }),
-        policy("denied", [httpRoute("denied")], { authentication: { mode: "Public", reason: "test" }, denylist: { entries: [{ cidr: "127.0.0.0/8" }] } }),
+        policy("broken", [httpRoute("broken")], {
+          authentication: {
+            jwt: [
+              {
+                name: "corp",
+                issuer: "https://sso.test",
+                audiences: ["shop"],
+                jwks: { type: "Ref", ref: { kind: "ConfigMap", name: "missing", key: "jwks.json" } },
+              },
+            ],
+          },
+        }),
+        policy("unknown", [httpRoute("unknown")], {
+          authentication: { mode: "Public", reason: "test" },
+          authorisation: {},
+        }),
+        policy("limited", [httpRoute("limited")], {
+          authentication: { mode: "Public", reason: "test" },
+          rateLimit: { limits: [{ name: "all", requests: 2, per: "1h" }] },
+        }),
+        policy("denied", [httpRoute("denied")], {
+          authentication: { mode: "Public", reason: "test" },
+          denylist: { entries: [{ cidr: "127.0.0.0/8" }] },
+        }),
         policy("space", [{ kind: "Namespace" }], { denylist: { entries: [{ cidr: "192.0.2.0/24" }] } }),
       ],
       1,
@@ -60,7 +95,11 @@ const get = (host: string, headers: readonly (readonly [string, string])[] = [])
   send({ address: "127.0.0.1", port }, { host, path: "/", headers });
 
 test("a key opens its route, the consumer is told to the upstream once", async () => {
-  const answer = await get("key.test", [["x-api-key", "k-123"], ["x-consumer", "forged"], ["X-Consumer", "again"]]);
+  const answer = await get("key.test", [
+    ["x-api-key", "k-123"],
+    ["x-consumer", "forged"],
+    ["X-Consumer", "again"],
+  ]);
   expect(answer.status).toBe(200);
   const { headers } = answer.json<Echo>();
   expect(headers.filter(([name]) => name === "x-consumer" || name === "x-api-key")).toEqual([["x-consumer", "erp"]]);
@@ -76,7 +115,12 @@ test.each([
 ] as const)("%s with %j answers %d %s", async (host, headers, status, code, name) => {
   const answer = await get(host, headers);
   const problem = answer.problem();
-  expect([answer.status, problem.code, problem.policy, answer.header("x-gatewarden-policy")]).toEqual([status, code, name, name]);
+  expect([answer.status, problem.code, problem.policy, answer.header("x-gatewarden-policy")]).toEqual([
+    status,
+    code,
+    name,
+    name,
+  ]);
   expect(problem.requestId).toMatch(/^[0-9a-f-]{36}$/);
 });
 

@@ -1,5 +1,5 @@
 /** What in an HTTPRoute we or Envoy cannot serve: found here, so that a bad value breaks its own route and is never sent. */
-import type { Filter, HttpRoute, RouteRule, ValueMatch } from "../kinds/gateway-api/http-route.ts";
+import type { Filter, HttpRoute, RouteMatch, RouteRule, ValueMatch } from "../kinds/gateway-api/http-route.ts";
 import { regexFault } from "./regex.ts";
 
 export interface RouteFault {
@@ -49,6 +49,31 @@ export function ruleFault(rule: RouteRule, at: number): RouteFault | undefined {
 /** The fault that keeps the whole route from being served: every rule has one. Others leave the sound rules. */
 export function routeFaults(route: HttpRoute): readonly RouteFault[] {
   return route.rules.flatMap((rule, at) => ruleFault(rule, at) ?? []);
+}
+
+/** Type of a match that asks only whether the header or parameter is there. No route can write it. */
+export const PRESENT = "Present";
+
+/** The match, with what of it cannot be sent replaced by something that matches no less: for closing what a broken rule asked for. */
+export function widened(match: RouteMatch): RouteMatch {
+  const sound = (one: ValueMatch): ValueMatch =>
+    valueFault([one], "", false) === undefined ? one : { ...one, type: PRESENT };
+  const { type, value } = match.path;
+  const fault = type === "RegularExpression" ? regexFault(value) : pathFault(value);
+  return {
+    path: fault === undefined ? match.path : { type: "PathPrefix", value: literalPrefix(value) },
+    headers: match.headers.filter(({ name }) => HEADER_NAME.test(name)).map(sound),
+    query: match.query.filter(({ name }) => name !== "").map(sound),
+    ...(match.method === undefined || !METHODS.test(match.method) ? {} : { method: match.method }),
+  };
+}
+
+/** Whole segments that every path begins with which the expression could mean. */
+function literalPrefix(regex: string): string {
+  // An alternative may lead anywhere, what stands before a repetition may be left out, and the last segment may go on.
+  if (regex.includes("|")) return "/";
+  const text = /^(?:\/[A-Za-z0-9_\-/]*(?![A-Za-z0-9_\-/?*{]))?/.exec(regex)?.[0] ?? "";
+  return text.slice(0, text.lastIndexOf("/") + 1) || "/";
 }
 
 function pathFault(value: string): string | undefined {

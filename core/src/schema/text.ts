@@ -31,8 +31,9 @@ export function matches(pattern: RegExp, operand = "self"): string {
 }
 
 /** Any text that can stand in a header or a log line: no control characters. */
-export function text(max = MAX_TEXT): z.ZodString {
+export function text(max = MAX_TEXT, min = 1): z.ZodString {
   return format({
+    min,
     pattern: /^[^\x00-\x1f\x7f]*$/,
     max,
     message: "holds a control character",

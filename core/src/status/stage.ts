@@ -36,7 +36,7 @@ export function createStatuses(parts: StatusParts): void {
       (id) => outbox.status(key(id), statusOf(id)),
       (id) => outbox.status(key(id), undefined),
     );
-    graph.follow(objects.present[kind], effects);
+    objects.follow(kind, effects);
   }
 
   statuses("GatewayClass", (id) => {

@@ -14,6 +14,7 @@ import type { Owner } from "../world.ts";
 import { gatewaySlots } from "./chain.ts";
 import { frontendOf } from "./frontend-tls.ts";
 import { listenerJson, listenerName, type ServedListener } from "./listener.ts";
+import { ownerText, SHARED } from "./owner.ts";
 import type { Wiring } from "./wiring.ts";
 
 /** What exists for the sake of a Gateway alone, without any route. */
@@ -69,6 +70,7 @@ export function clientCertificatesOf(verdict: Verdict): RouteContext["clientCert
   return "Off";
 }
 
+/** Undefined where nothing can be served on the port. */
 export function listenerResource(
   own: OwnGateway,
   port: number,
@@ -79,14 +81,21 @@ export function listenerResource(
   const listeners = served(own).filter((listener) => listener.port === port);
   if (listeners.length === 0) return undefined;
   const owners = new Map<string, Owner>([["Gateway", ownerOf("Gateway", own.gateway)]]);
-  const serving = listeners.map((listener, at): ServedListener => {
+  const serving = listeners.flatMap((listener, at): readonly ServedListener[] => {
     const certificates = listener.protocol === "HTTPS" ? certificateNames(own, listener, reads.views) : [];
-    for (const name of certificates) give(reads.wiring.secrets, joinKey(gateway, name), "", true);
+    // A chain without any certificate that it may show would make Envoy refuse the whole port.
+    if (listener.protocol === "HTTPS" && certificates.length === 0) return [];
+    for (const name of certificates) {
+      give(reads.wiring.secrets, joinKey(gateway, name), "", true);
+      const owner = { ...ownerOf("Gateway", own.gateway), generation: SHARED };
+      give(reads.wiring.resourceOwners, joinKey(gateway, "secret", name), ownerText(owner), owner);
+    }
     // HTTP listeners of a port share one HCM: what it is set to comes from the Gateway, or from its only listener.
-    if (listener.protocol === "HTTP" && at > 0) return { listener, certificates, pieces: [] };
+    if (listener.protocol === "HTTP" && at > 0) return [{ listener, certificates, pieces: [] }];
     const shared = listener.protocol === "HTTP" && listeners.length > 1;
-    return { listener, certificates, pieces: listenerPieces(own, listener, shared, reads, owners, give) };
+    return [{ listener, certificates, pieces: listenerPieces(own, listener, shared, reads, owners, give) }];
   });
+  if (serving.length === 0) return undefined;
   return {
     gateway,
     type: "listener",
@@ -129,8 +138,14 @@ function listenerPieces(
       const state = views.state(policy, effective.slice);
       if (state.ok) for (const use of state.clusters) give(wiring.clusters, joinKey(gateway, use.name), "", use);
     }
-    for (const { type, name, json } of piece.resources ?? [])
+    for (const { type, name, json } of piece.resources ?? []) {
       give(wiring.named, joinKey(gateway, type, name), "", json);
+      for (const source of effective.enforced.sources) {
+        const key = { kind: "ApiPolicy", namespace: source.namespace, name: source.name } as const;
+        const owner: Owner = { key, uid: source.uid, generation: SHARED };
+        give(wiring.resourceOwners, joinKey(gateway, type, name), ownerText(owner), owner);
+      }
+    }
     for (const change of piece.certificates ?? [])
       give(wiring.certificates, `${change.namespace}/${change.name}`, "", change);
     const [source] = effective.enforced.sources;

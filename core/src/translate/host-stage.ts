@@ -1,6 +1,6 @@
 /** The stage of scopes: one effect per host pattern of an HCM. Everything that is per host, and what its routes need from later stages. */
 import { effectiveSections } from "../attach/policies.ts";
-import { ruleFault } from "../attach/route-faults.ts";
+import { type RouteFault, ruleFault, widened } from "../attach/route-faults.ts";
 import type { HttpRoute } from "../kinds/gateway-api/http-route.ts";
 import { byAge, compareText, idOf, ownerOf } from "../kinds/meta.ts";
 import { joinKey } from "../key.ts";
@@ -11,11 +11,12 @@ import type { AnySlice } from "../slices.ts";
 import type { OwnGateway, Views } from "../views.ts";
 import type { JsonObject, Owner } from "../world.ts";
 import type { Listener } from "../attach/listeners.ts";
-import { closedScope, type HostContent, hostScope } from "./host.ts";
-import { byPrecedence, type Ranked } from "./match.ts";
-import { closedAnswer, MISDIRECTED } from "./refusal.ts";
+import { answerRoute, closedScope, type HostContent, hostScope } from "./host.ts";
+import { byPrecedence, matchJson, type Ranked } from "./match.ts";
+import { brokenAnswer, closedAnswer, MISDIRECTED } from "./refusal.ts";
 import { type RuleOutput, type TlsToBackend, translateRule } from "./rule.ts";
 import { scopeName } from "./scope-picker.ts";
+import { ownerText, SHARED } from "./owner.ts";
 import type { Wiring } from "./wiring.ts";
 
 export interface HostReads {
@@ -26,6 +27,11 @@ export interface HostReads {
   requirePolicy(gateway: OwnGateway): boolean;
   clientCertificates(gateway: OwnGateway, listener: Listener): RouteContext["clientCertificates"];
   backendTls(service: string, port: number): TlsToBackend | undefined;
+}
+
+interface RankedRoutes {
+  readonly rank: Ranked;
+  readonly json: readonly JsonObject[];
 }
 
 export interface HostPlace {
@@ -52,13 +58,17 @@ export function hostResource(place: HostPlace, reads: HostReads, give: Give): Re
     wiring,
     give,
   );
-  const ranked: { readonly rank: Ranked; readonly json: readonly JsonObject[] }[] = [];
+  const ranked: RankedRoutes[] = [];
   const outputs: RuleOutput[] = [];
   const owners = new Map<string, Owner>();
   for (const route of routes) {
     owners.set(`HTTPRoute/${idOf(route)}`, ownerOf("HTTPRoute", route));
     for (const [at, rule] of route.rules.entries()) {
-      if (ruleFault(rule, at) !== undefined) continue;
+      const fault = ruleFault(rule, at);
+      if (fault !== undefined) {
+        ranked.push(...brokenRule(route, at, fault));
+        continue;
+      }
       const output = ruleOutput(reads, own, listener, route, at, owners);
       outputs.push(output);
       rule.matches.forEach((match, index) => {
@@ -81,14 +91,19 @@ export function hostResource(place: HostPlace, reads: HostReads, give: Give): Re
   };
 }
 
-function ownerText({ key }: Owner): string {
-  return `${key.kind}/${key.namespace}/${key.name}`;
-}
-
 function rejectedAnswer(owners: readonly Owner[]): ReturnType<typeof closedAnswer> {
   const culprit = owners.find(({ key }) => key.kind === "ApiPolicy") ?? owners[0];
   const name = culprit === undefined ? "" : `${culprit.key.namespace}/${culprit.key.name}`;
   return closedAnswer(name, "the proxy refused its configuration");
+}
+
+/** Not left out: its requests would be served by a rule that asks for less. */
+function brokenRule(route: HttpRoute, at: number, { message }: RouteFault): readonly RankedRoutes[] {
+  return (route.rules[at]?.matches ?? []).map((match, index) => {
+    const name = `${idOf(route)}/${at}/${index}/broken`;
+    const json = [answerRoute(name, brokenAnswer(message), matchJson(widened(match)))];
+    return { rank: { route, match, rule: at, at: index }, json };
+  });
 }
 
 /** A host belongs to the namespace of the oldest route that claims it on this listener (rules.md R41); others' routes do not get in. */
@@ -167,9 +182,15 @@ function giveNeeds(
       give(wiring.entries, joinKey(gateway, slot), key, { section, json: value });
       if (slot === "api_key") give(wiring.consumersOn, key, gateway, true); // the entry's key is the consumers' namespace
       for (const owner of owners)
-        if (owner.key.kind === "ApiPolicy") give(wiring.entryOwners, joinKey(gateway, slot), ownerText(owner), owner);
+        if (owner.key.kind === "ApiPolicy")
+          give(wiring.entryOwners, joinKey(gateway, slot), ownerText(owner), { ...owner, generation: SHARED });
     }
-    for (const { type, name, json } of output.resources) give(wiring.named, joinKey(gateway, type, name), "", json);
+    for (const { type, name, json } of output.resources) {
+      give(wiring.named, joinKey(gateway, type, name), "", json);
+      for (const owner of owners)
+        if (owner.key.kind === "ApiPolicy")
+          give(wiring.resourceOwners, joinKey(gateway, type, name), ownerText(owner), { ...owner, generation: SHARED });
+    }
     for (const change of output.certificates)
       give(wiring.certificates, `${change.namespace}/${change.name}`, "", change);
     for (const { policy, problem } of output.problems) {

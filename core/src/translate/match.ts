@@ -1,4 +1,5 @@
 /** HTTPRoute matches as Envoy's RouteMatch, and their order (Gateway API "HTTPRouteRule.matches"). */
+import { PRESENT } from "../attach/route-faults.ts";
 import type { RouteMatch, ValueMatch } from "../kinds/gateway-api/http-route.ts";
 import { type Meta, byAge } from "../kinds/meta.ts";
 import type { JsonObject } from "../world.ts";
@@ -6,14 +7,14 @@ import type { JsonObject } from "../world.ts";
 export function matchJson(match: RouteMatch): JsonObject {
   const headers = [
     ...(match.method === undefined ? [] : [{ name: ":method", string_match: { exact: match.method } }]),
-    ...match.headers.map((header) => ({ name: header.name, string_match: stringMatch(header) })),
+    ...match.headers.map((header) => ({ name: header.name, ...valueMatch(header) })),
   ];
   return {
     ...pathJson(match.path),
     ...(headers.length === 0 ? {} : { headers }),
     ...(match.query.length === 0
       ? {}
-      : { query_parameters: match.query.map((query) => ({ name: query.name, string_match: stringMatch(query) })) }),
+      : { query_parameters: match.query.map((query) => ({ name: query.name, ...valueMatch(query) })) }),
   };
 }
 
@@ -25,8 +26,9 @@ function pathJson({ type, value }: RouteMatch["path"]): JsonObject {
   return prefix === "" ? { prefix: "/" } : { path_separated_prefix: prefix };
 }
 
-function stringMatch({ type, value }: ValueMatch): JsonObject {
-  return type === "RegularExpression" ? { safe_regex: { regex: value } } : { exact: value };
+function valueMatch({ type, value }: ValueMatch): JsonObject {
+  if (type === PRESENT) return { present_match: true };
+  return { string_match: type === "RegularExpression" ? { safe_regex: { regex: value } } : { exact: value } };
 }
 
 /** One match with all that decides its place among the matches of a host. */

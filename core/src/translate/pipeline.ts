@@ -10,7 +10,7 @@ import type { Outbox } from "../outbox.ts";
 import type { Lookup, SlotName } from "../slice.ts";
 import type { AnySlice } from "../slices.ts";
 import type { OwnGateway, Views } from "../views.ts";
-import type { JsonObject, ResourceType } from "../world.ts";
+import type { JsonObject, Owner, ResourceType } from "../world.ts";
 import { gatewaySlots, TYPE } from "./chain.ts";
 import { clusterJson, endpointsJson } from "./cluster.ts";
 import {
@@ -113,7 +113,7 @@ function attachStages({ graph, objects, views, wiring }: PipelineParts): void {
     const own = views.gateways.get(id);
     if (own !== undefined) giveGateway(own, wiring, give);
   });
-  graph.follow(objects.present.Gateway, gateways);
+  objects.follow("Gateway", gateways);
 
   const routes = graph.effects("route-places", RANK.attach, (id, give) => {
     const { parents, places } = views.attachments.get(id);
@@ -126,7 +126,7 @@ function attachStages({ graph, objects, views, wiring }: PipelineParts): void {
       if (listeners.length > 0) give(wiring.gatewaysByNamespace, splitId(id).namespace, gateway, true);
     }
   });
-  graph.follow(objects.present.HTTPRoute, routes);
+  objects.follow("HTTPRoute", routes);
 
   const policies = graph.effects("own-headers", RANK.attach, (id, give) => {
     const policy = objects.policies.get(id);
@@ -142,7 +142,7 @@ function attachStages({ graph, objects, views, wiring }: PipelineParts): void {
     for (const name of ownHeaderNames(policy, views))
       for (const place of places) give(wiring.ownHeaders, place, name, true);
   });
-  graph.follow(objects.present.ApiPolicy, policies);
+  objects.follow("ApiPolicy", policies);
 
   function ownHeaderNames(policy: Parameters<Views["state"]>[0], { state, slices }: Views): readonly string[] {
     return slices.flatMap((slice) => {
@@ -163,7 +163,8 @@ function listenerStage(parts: PipelineParts): void {
       const [gateway = "", port = ""] = splitKey(key);
       const own = views.gateways.get(gateway);
       const resource = own && listenerResource(own, Number(port), reads, give);
-      if (resource !== undefined) outbox.resource(resource);
+      if (resource === undefined) outbox.retract(gateway, "listener", listenerName(Number(port)));
+      else outbox.resource(resource);
     },
     (key) => {
       const [gateway = "", port = ""] = splitKey(key);
@@ -174,6 +175,8 @@ function listenerStage(parts: PipelineParts): void {
 }
 
 function resourceStages({ graph, objects, wiring, outbox, slices, lookup }: PipelineParts): void {
+  const ownersOf = (key: string): readonly Owner[] =>
+    [...wiring.resourceOwners.get(key)].sort(([a], [b]) => compareText(a, b)).map(([, owner]) => owner);
   /** One resource per key `gateway, name`. */
   const resources = (
     stage: string,
@@ -186,7 +189,8 @@ function resourceStages({ graph, objects, wiring, outbox, slices, lookup }: Pipe
       (key) => {
         const [gateway = "", name = ""] = splitKey(key);
         const made = json(key, gateway, name);
-        if (made !== undefined) outbox.resource({ gateway, type, name, json: made, owners: [] });
+        const owners = ownersOf(joinKey(gateway, type, name));
+        if (made !== undefined) outbox.resource({ gateway, type, name, json: made, owners });
       },
       (key) => {
         const [gateway = "", name = ""] = splitKey(key);
@@ -250,7 +254,8 @@ function resourceStages({ graph, objects, wiring, outbox, slices, lookup }: Pipe
     (key) => {
       const [gateway = "", type = "", name = ""] = splitKey(key);
       const json = wiring.named.get(key).get("");
-      if (json !== undefined) outbox.resource({ gateway, type: type as ResourceType, name, json, owners: [] });
+      if (json !== undefined)
+        outbox.resource({ gateway, type: type as ResourceType, name, json, owners: ownersOf(key) });
     },
     (key) => {
       const [gateway = "", type = "", name = ""] = splitKey(key);

@@ -37,6 +37,10 @@ export const NO_POLICY: Answer = {
   detail: "no policy says who may call this route",
 };
 
+export function brokenAnswer(detail: string): Answer {
+  return { status: 503, code: "GW-ROUTE-004", detail: `the route cannot be served: ${detail.slice(0, 512)}` };
+}
+
 export function closedAnswer(policy: string, detail: string): Answer {
   return {
     status: 503,

@@ -1,5 +1,7 @@
 /** TLS secrets of listeners for SDS: only pairs that Envoy will take and that belong together. */
 import { createPrivateKey, X509Certificate } from "node:crypto";
+import { splitId } from "../kinds/meta.ts";
+import { optInLine } from "../opt-in.ts";
 import { type StoredValues, valueOf } from "../kinds/core/value.ts";
 import type { JsonObject } from "../world.ts";
 import { TYPE } from "./chain.ts";
@@ -16,12 +18,7 @@ export function readPair(id: string, stored: StoredValues | undefined): Pair {
     message: `Secret ${id}: ${message}`,
   });
   if (stored === undefined) return bad("does not exist");
-  if (stored.denied) {
-    const namespace = id.slice(0, id.indexOf("/"));
-    return bad(
-      `may not be read; kubectl create rolebinding gatewarden-secrets -n ${namespace} --clusterrole=gatewarden-secrets --serviceaccount=gatewarden-system:gatewarden`,
-    );
-  }
+  if (stored.denied) return { ok: false, reason: "RefNotPermitted", message: optInLine(splitId(id).namespace) };
   const certificate = text(valueOf(stored, "tls.crt"));
   const key = text(valueOf(stored, "tls.key"));
   if (certificate === "" || key === "") return bad("tls.crt or tls.key is empty");

@@ -17,6 +17,7 @@ export interface Wiring {
   readonly slots: Relation<true>; // by gateway and slot: ECDS resources that exist
   readonly entries: Relation<{ readonly section: SectionKey; readonly json: JsonObject }>; // by gateway and slot
   readonly entryOwners: Relation<Owner>; // by gateway and slot
+  readonly resourceOwners: Relation<Owner>; // by gateway, type and name: of secrets and named resources
   readonly clusters: Relation<ClusterUse>; // by gateway and name; member ""
   readonly secrets: Relation<true>; // by gateway and name: TLS secrets of listeners
   readonly named: Relation<JsonObject>; // by gateway, type and name; member ""
@@ -37,6 +38,7 @@ export function createWiring(graph: Graph): Wiring {
     slots: graph.relation("slots"),
     entries: graph.relation("entries-by-slot"),
     entryOwners: graph.relation("owners-by-slot"),
+    resourceOwners: graph.relation("owners-by-resource"),
     clusters: graph.relation("clusters-by-name"),
     secrets: graph.relation("secrets-by-name"),
     named: graph.relation("named-by-name"),

@@ -3,7 +3,7 @@ import { z } from "zod";
 import { listMap, listSet, textMap } from "../../schema/list.ts";
 import { backendRef } from "../../schema/reference.ts";
 import { type Immutable, celRules, defaultsTo, oneOrMore, rule } from "../../schema/rule.ts";
-import { fileName, headerName, matches, name, text } from "../../schema/text.ts";
+import { MAX_TEXT, fileName, headerName, matches, name, text } from "../../schema/text.ts";
 
 export const DEFAULTS = { calls: "All", sampling: 100 } as const;
 
@@ -40,7 +40,7 @@ export const schema = oneOrMore(
     headers: listSet(headerName(), 32)
       .describe("Request headers to record besides the usual; credentials are always masked.")
       .exactOptional(),
-    fields: rule(textMap(text(), 16), {
+    fields: rule(textMap(text(MAX_TEXT, 0), 16), {
       cel: `self.all(k, ${matches(FIELD_NAME, "k")})`,
       message: "holds what is no field name",
       fix: "use letters, digits, '_', '.' and '-', at most 253, and begin with a letter or '_'",

@@ -2,6 +2,7 @@
 import { afterEach, describe, expect, it } from "@jest/globals";
 import type { Answer } from "../../../../e2e/client/answer.ts";
 import { type RequestSpec, send } from "../../../../e2e/client/http1.ts";
+import { claimsFor, createSigner, keySet } from "../../../../e2e/material/jwt.ts";
 import { type Chain, startChain, toUpstream } from "../../../test/chain.ts";
 import { atOf, lookupOf, routeOf, sourceOf, type World } from "../../../test/section.ts";
 import { overflowCounter } from "../../envoy/overflow-counter.ts";
@@ -11,6 +12,8 @@ import type { Model } from "./model.ts";
 import { schema, type Spec } from "./schema.ts";
 import { rateLimit } from "./slice.ts";
 
+const ISSUER = "https://sso.corp.test";
+const JWT = "type.googleapis.com/envoy.extensions.filters.http.jwt_authn.v3";
 /** Limits that give back nothing during a test. */
 const SLOW = { requests: 2, per: "1h" } as const;
 
@@ -141,7 +144,12 @@ describe("one bucket", () => {
 
 describe("callers counted apart", () => {
   const by = (...parts: NonNullable<Spec["limits"][number]["by"]>): RoutePiece =>
-    pieceOf(modelOf({ limits: [{ name: `each-${parts[0]?.type ?? ""}`.toLowerCase(), ...SLOW, by: parts }] }));
+    pieceOf(modelOf({ limits: [{ name: nameOf(parts), ...SLOW, by: parts }] }));
+  const nameOf = (parts: object): string =>
+    JSON.stringify(parts)
+      .toLowerCase()
+      .replace(/[^a-z]+/g, ".")
+      .replace(/^[.]|[.]$/g, "");
 
   it("by address, an IPv6 customer being a /64", async () => {
     await start({ "/": by({ type: "ClientIP" }) });
@@ -186,6 +194,44 @@ describe("callers counted apart", () => {
     expect(await statuses(3, "/erp")).toEqual([200, 200, 429]);
     expect(await statuses(1, "/crm")).toEqual([200]);
     expect(await statuses(3, "/", { "x-gatewarden-consumer": "shop/none" })).toEqual([200, 200, 429]);
+  });
+
+  it("by a claim of the verified token, at the top or inside", async () => {
+    const signer = createSigner("ES256");
+    const provider = { issuer: ISSUER, local_jwks: { inline_string: keySet(signer) }, payload_in_metadata: "jwt" };
+    const optional = { requires_any: { requirements: [{ provider_name: "corp" }, { allow_missing: {} }] } };
+    const authentication = {
+      "@type": `${JWT}.JwtAuthentication`,
+      providers: { corp: provider },
+      requirement_map: { optional },
+    };
+    const limited = (name: string): RoutePiece => {
+      const piece = by({ type: "Claim", name });
+      return {
+        ...piece,
+        slots: { ...piece.slots, jwt: { "@type": `${JWT}.PerRouteConfig`, requirement_name: "optional" } },
+      };
+    };
+    const pieces = { "/sub": limited("sub"), "/tenant": limited("org.tenant") };
+    chain = await startChain({
+      routes: routesOf(pieces),
+      virtualHost: hostOf(pieces),
+      extensions: { ...extensionsOf(pieces), jwt: authentication },
+    });
+    const as = (sub: string, tenant: string) => ({
+      authorization: `Bearer ${signer.token(claimsFor(ISSUER, "shop", { sub, org: { tenant } }))}`,
+    });
+    expect(await statuses(3, "/sub", as("alice", "a"))).toEqual([200, 200, 429]);
+    expect(await statuses(1, "/sub", as("bob", "a"))).toEqual([200]);
+    expect(await statuses(3, "/sub")).toEqual([200, 200, 429]);
+    expect([
+      ...(await statuses(1, "/tenant", as("alice", "a"))),
+      ...(await statuses(1, "/tenant", as("bob", "a"))),
+    ]).toEqual([200, 200]);
+    expect([
+      ...(await statuses(1, "/tenant", as("carol", "a"))),
+      ...(await statuses(1, "/tenant", as("carol", "b"))),
+    ]).toEqual([429, 200]);
   });
 
   it("beyond maxKeys share one bucket, and inventing keys refills none", async () => {

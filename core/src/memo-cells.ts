@@ -1,0 +1,154 @@
+/** The cells of the graph (memo.ts): what a node is, who reads it, and the multimaps whose cells are inputs. */
+import { sameJson } from "./same.ts";
+
+export const CLEAN = 0; // value holds
+export const CHECK = 1; // something further up changed; ask the sources
+export const DIRTY = 2; // a source changed
+export const RUNNING = 3;
+export type State = typeof CLEAN | typeof CHECK | typeof DIRTY | typeof RUNNING;
+
+/** One cell of the graph. `family` knows how to compute it; inputs and relation cells are computed by nobody. */
+export interface Node {
+  readonly family: Family;
+  readonly key: string;
+  state: State;
+  value: unknown;
+  sources: readonly Node[];
+  readers: Node | Set<Node> | undefined; // most have one
+}
+
+export interface Family {
+  readonly stage: string;
+  /** Computes and stores the value; true when readers have to know. Undefined for inputs. */
+  readonly compute?: (node: Node) => boolean;
+  /** Effects only: lower ranks run first. */
+  readonly rank?: number;
+  /** Nobody reads the node any more. */
+  readonly forget: (node: Node) => void;
+}
+
+/** A multimap that effects and inputs fill. A member stays as long as anybody gives it; readers of a cell run when a member comes, changes or goes. */
+export interface Relation<V> {
+  /** The live cell: read it, do not keep it. Its order is that of arrival: sort where order matters. */
+  get(key: string): ReadonlyMap<string, V>;
+  size(key: string): number;
+}
+
+export interface Effects {
+  add(key: string): void;
+  remove(key: string): void;
+}
+
+export interface Gift {
+  readonly relation: RelationCells<unknown>;
+  readonly key: string;
+  readonly member: string;
+  readonly value: unknown;
+}
+
+export function giftId(gift: Gift): string {
+  return `${gift.relation.family.stage}\0${gift.key}\0${gift.member}`;
+}
+
+export class RelationCells<V> implements Relation<V> {
+  readonly family: Family;
+  readonly cells = new Map<string, Node>();
+  readonly shared = new Map<string, Map<string, number>>(); // givers beyond the first, by cell and member
+  readonly followers: Effects[] = [];
+  readonly read: (node: Node) => void;
+  readonly changed: (node: Node) => void;
+
+  constructor(stage: string, read: (node: Node) => void, changed: (node: Node) => void) {
+    this.family = { stage, forget: (node) => void (cellOf(node).size === 0 && this.cells.delete(node.key)) };
+    this.read = read;
+    this.changed = changed;
+  }
+
+  cell(key: string): Node {
+    let node = this.cells.get(key);
+    if (node === undefined) this.cells.set(key, (node = newNode(this.family, key, CLEAN, empty)));
+    return node;
+  }
+
+  get(key: string): ReadonlyMap<string, V> {
+    const node = this.cell(key);
+    this.read(node);
+    return cellOf<V>(node);
+  }
+
+  size(key: string): number {
+    return this.get(key).size;
+  }
+
+  add(key: string, member: string, value: V): void {
+    const node = this.cell(key);
+    if (node.value === empty) node.value = new Map<string, V>();
+    const cell = cellOf<V>(node);
+    if (cell.has(member)) {
+      const counts = this.shared.get(key) ?? new Map<string, number>();
+      this.shared.set(key, counts.set(member, (counts.get(member) ?? 0) + 1));
+      this.replace(key, member, value);
+      return;
+    }
+    cell.set(member, value);
+    this.changed(node);
+    if (cell.size === 1) for (const follower of this.followers) follower.add(key);
+  }
+
+  replace(key: string, member: string, value: V): void {
+    const node = this.cell(key);
+    const cell = cellOf<V>(node);
+    if (sameJson(cell.get(member), value)) return;
+    cell.set(member, value);
+    this.changed(node);
+  }
+
+  remove(key: string, member: string): void {
+    const counts = this.shared.get(key);
+    const more = counts?.get(member);
+    if (counts !== undefined && more !== undefined) {
+      if (more > 1) counts.set(member, more - 1);
+      else counts.delete(member);
+      if (counts.size === 0) this.shared.delete(key);
+      return;
+    }
+    const node = this.cell(key);
+    const cell = cellOf<V>(node);
+    cell.delete(member);
+    this.changed(node);
+    if (cell.size > 0) return;
+    node.value = empty;
+    for (const follower of this.followers) follower.remove(key);
+    if (node.readers === undefined) this.cells.delete(key);
+  }
+}
+
+/** Cells that are read and hold nothing share it. */
+const empty: ReadonlyMap<string, never> = new Map<string, never>();
+
+function cellOf<V>(node: Node): Map<string, V> {
+  return node.value as Map<string, V>;
+}
+
+export function newNode(family: Family, key: string, state: State, value: unknown): Node {
+  return { family, key, state, value, sources: none, readers: undefined };
+}
+
+export const none: readonly Node[] = [];
+
+export function addReader(source: Node, reader: Node): void {
+  const { readers } = source;
+  if (readers === undefined) source.readers = reader;
+  else if (readers instanceof Set) readers.add(reader);
+  else if (readers !== reader) source.readers = new Set([readers, reader]);
+}
+
+export function removeReader(source: Node, reader: Node): void {
+  const { readers } = source;
+  if (readers === reader) source.readers = undefined;
+  else if (readers instanceof Set && readers.delete(reader) && readers.size === 0) source.readers = undefined;
+}
+
+export function readersOf({ readers }: Node): Iterable<Node> {
+  return readers === undefined ? none : readers instanceof Set ? readers : [readers];
+}
