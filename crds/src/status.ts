@@ -50,5 +50,5 @@ const credential = z.strictObject({
 export const consumerStatus = z.strictObject({
   observedGeneration: generation.describe("Generation of the spec that this status is about.").exactOptional(),
   conditions: conditions.describe("Accepted, ResolvedRefs, Programmed, Ready.").exactOptional(),
-  credentials: listMap(credential, "name", 16).min(0).describe("State of each credential.").exactOptional(),
+  credentials: atomicList(credential, 16, 0).describe("State of each credential.").exactOptional(),
 });

@@ -33,6 +33,11 @@ export const ACCEPTED: readonly Accepted[] = [
     },
   ],
   ["authentication", "a public section with its reason", { mode: "Public", reason: "health probe" }],
+  [
+    "authentication",
+    "a token without prefix",
+    { jwt: [{ ...byRef, from: { headers: [{ name: "x-token", prefix: "" }] } }] },
+  ],
   ["authentication", "methods with all their defaults", { apiKey: {}, basic: {} }],
   ["authentication", "an issuer that is discovered", { jwt: [corp] }],
   [
