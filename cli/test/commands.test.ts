@@ -3,7 +3,9 @@ import { spawnSync, type SpawnSyncReturns } from "node:child_process";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import path from "node:path";
-import { afterAll, beforeAll, describe, expect, test } from "@jest/globals";
+import { afterAll, beforeAll, describe, expect, jest, test } from "@jest/globals";
+
+jest.setTimeout(60_000); // each test starts Node, which reads the sources
 
 const BIN = path.join(import.meta.dirname, "..", "bin", "gatewarden.js");
 

@@ -2,7 +2,7 @@
  * Changes in, outputs out: the one caller of the engine. Until {@link Loop.start} changes are only collected; from then on they are taken in
  * at once when nothing happens, and together when much happens, in pieces that leave the event loop free for the streams of the proxies.
  */
-import type { Change, Engine, Output } from "@gatewarden/core/world.ts";
+import type { Change, Engine, Kind, Output } from "@gatewarden/core/world.ts";
 import type { Clock } from "./clock.ts";
 import { keyText } from "./kube/kinds.ts";
 import { errorText, type Log } from "./log.ts";
@@ -11,8 +11,8 @@ import type { Registry } from "./metrics.ts";
 export interface Loop {
   /** Notes a change; a newer one of the same object takes its place. */
   put(change: Change): void;
-  /** Takes in everything that waits, at once: for the time before anybody is connected. */
-  evaluateNow(): void;
+  /** Takes in everything that waits, for the time before anybody is connected. Resolves when nothing waits any more. */
+  catchUp(): Promise<void>;
   /** From here on changes are taken in by themselves. */
   start(): void;
   /** How many changes wait. */
@@ -38,6 +38,25 @@ const WINDOW_MS = 5;
 const PIECE_MS = 10;
 const FIRST_PIECE = 64;
 const LARGEST_PIECE = 4_096;
+/** Of a first evaluation: the outputs of smaller pieces become garbage early, and memory never returned to the system stays small. */
+const CATCH_UP_PIECE = 256;
+/** What is referred to comes before what refers to it, so that at a start each unit is computed once. */
+const CATCH_UP_ORDER: readonly Kind[] = [
+  "GatewayClass",
+  "Namespace",
+  "ReferenceGrant",
+  "Secret",
+  "ConfigMap",
+  "Jwks",
+  "Certificate",
+  "Service",
+  "EndpointSlice",
+  "BackendTLSPolicy",
+  "ApiConsumer",
+  "ApiPolicy",
+  "Gateway",
+  "HTTPRoute",
+];
 
 export function createLoop(options: LoopOptions): Loop {
   const { engine, clock, log, carryOut } = options;
@@ -75,6 +94,7 @@ export function createLoop(options: LoopOptions): Loop {
     metrics.seconds.observe(tookMs / 1000);
     metrics.changes.add(changes.length);
     lastEndMs = clock.now();
+    if (!started) return;
     if (changes.length === piece && tookMs < PIECE_MS / 2) piece = Math.min(LARGEST_PIECE, piece * 2);
     else if (tookMs > PIECE_MS) piece = Math.max(1, Math.floor(piece / 2));
   };
@@ -127,9 +147,16 @@ export function createLoop(options: LoopOptions): Loop {
       waiting.set(key, change);
       schedule();
     },
-    evaluateNow() {
+    async catchUp() {
       timerDue = false;
-      evaluate(take(Number.POSITIVE_INFINITY));
+      do {
+        const rank = ({ key }: Change): number => CATCH_UP_ORDER.indexOf(key.kind);
+        const changes = take(Number.POSITIVE_INFINITY).sort((a, b) => rank(a) - rank(b));
+        for (let at = 0; at === 0 || at < changes.length; at += CATCH_UP_PIECE) {
+          evaluate(changes.slice(at, at + CATCH_UP_PIECE));
+          await new Promise<void>(soon);
+        }
+      } while (waiting.size > 0 && !stopped);
     },
     start() {
       started = true;

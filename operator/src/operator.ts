@@ -232,8 +232,8 @@ export async function startOperator(parts: OperatorParts): Promise<Operator> {
       const state = states.get(kind);
       return state === "synced" || (state === "absent" && OPTIONAL_KINDS.has(kind));
     });
-  const poll = async (condition: () => boolean): Promise<void> => {
-    while (!condition() && !stopping.signal.aborted) await sleep(clock, POLL_MS, stopping.signal);
+  const poll = async (condition: () => boolean | Promise<boolean>): Promise<void> => {
+    while (!(await condition()) && !stopping.signal.aborted) await sleep(clock, POLL_MS, stopping.signal);
   };
 
   /** Rules R26: nothing is served before everything was read and evaluated, so no proxy ever gets less than it had. */
@@ -241,10 +241,10 @@ export async function startOperator(parts: OperatorParts): Promise<Operator> {
     const began = clock.now();
     await poll(listed);
     waitingFor = "the objects that policies and routes refer to";
-    loop.evaluateNow();
+    await loop.catchUp();
     const jwksUntil = clock.now() + JWKS_WAIT_MS;
-    await poll(() => {
-      if (loop.waiting() > 0) loop.evaluateNow();
+    await poll(async () => {
+      if (loop.waiting() > 0) await loop.catchUp();
       const keySets = jwks.pending() === 0 || clock.now() > jwksUntil;
       return referenced.pending() === 0 && keySets && loop.waiting() === 0;
     });

@@ -47,8 +47,26 @@ describe("the loop", () => {
     loop.put(change("a", "2"));
     await clock.advance(1_000);
     expect(seen).toEqual([]);
-    loop.evaluateNow();
+    await loop.catchUp();
     expect(seen.map(({ names }) => names)).toEqual([["b@1", "a@2"]]);
+  });
+
+  test("catches up with everything in pieces, routes last", async () => {
+    for (let index = 0; index < 1_000; index += 1) {
+      const name = String(index);
+      loop.put({ key: { kind: index % 2 === 0 ? "HTTPRoute" : "Service", namespace: "a", name }, object: { metadata: { name } } });
+    }
+    await loop.catchUp();
+    expect(loop.waiting()).toBe(0);
+    const names = seen.flatMap((piece) => piece.names);
+    expect(Math.max(...seen.map((piece) => piece.names.length))).toBeLessThan(500);
+    expect(new Set(names).size).toBe(1_000);
+    expect(names.slice(0, 500).every((text) => Number.parseInt(text) % 2 === 1)).toBe(true);
+  });
+
+  test("evaluates an empty world, too", async () => {
+    await loop.catchUp();
+    expect(seen.map(({ names }) => names)).toEqual([[]]);
   });
 
   test("takes a change in at once when idle, and those of a burst together", async () => {
