@@ -1,0 +1,10 @@
+/** Owners of what several objects share. */
+import type { Owner } from "../world.ts";
+
+/** Generation of such owners: naming the true one would make every edit of one a change of the whole. */
+export const SHARED = 0;
+
+/** Sorts and tells apart. */
+export function ownerText({ key }: Owner): string {
+  return `${key.kind}/${key.namespace}/${key.name}`;
+}
