@@ -99,7 +99,7 @@ export function callsOf({ address, listenerAuthority, signer, partner, otherPart
     call(
       "06-mtls",
       "another certificate of that authority",
-      { status: 403, policy: "shop/partners#authentication" },
+      { status: 401, policy: "shop/partners#authentication" },
       https("partners.shop.test", otherPartner),
     ),
     call("07-certificate", "TLS 1.3", ok, https("secure.shop.test")),

@@ -166,11 +166,15 @@ async function decider(answer: Answer | undefined, logFile: string): Promise<str
   const record = await eventually("the record of the call", () => recordOf(logFile, id), { limitMs: 5_000 }).catch(
     () => undefined,
   );
-  return record?.policy ?? "-";
+  const wouldDeny = Object.values(record?.wouldDeny ?? {}).find((policy) => policy !== null);
+  if (wouldDeny !== undefined) return `${wouldDeny} would deny`;
+  return record?.policies?.["authentication"] ?? "-";
 }
 
+/** The fields of a call's record that the table needs (docs/logging.md). */
 interface CallRecord {
-  readonly policy?: string;
+  readonly policies?: Readonly<Record<string, string | null>>;
+  readonly wouldDeny?: Readonly<Record<string, string | null>>;
 }
 
 function recordOf(logFile: string, requestId: string): CallRecord | undefined {
