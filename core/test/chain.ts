@@ -160,7 +160,7 @@ function fromFile(source: (name: string) => JsonObject): (filter: JsonObject) =>
   return (filter) => {
     const discovery = filter["config_discovery"] as JsonObject | undefined;
     if (discovery === undefined) return filter;
-    return { ...filter, config_discovery: { ...discovery, config_source: source(String(filter["name"])) } };
+    return { ...filter, config_discovery: { ...discovery, config_source: source(filter["name"] as string) } };
   };
 }
 

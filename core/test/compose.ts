@@ -39,7 +39,7 @@ function route(path: string, name: string, draft: Draft, strip: readonly JsonObj
   const select = [...strip, ...draft.select];
   return {
     name,
-    match: mergeJson({ path_separated_prefix: path }, draft.match as JsonObject),
+    match: mergeJson({ path_separated_prefix: path }, draft.match),
     ...(refusal?.action ?? { route: { ...toUpstream, rate_limits: draft.rateLimits } }),
     metadata: {
       filter_metadata: {

@@ -61,9 +61,7 @@ function signature(alg: string, text: string, key: SigningKey): Buffer {
   const privateKey = key as KeyObject;
   switch (alg.slice(0, 2)) {
     case "HS":
-      return createHmac(digest, key as Buffer | string)
-        .update(content)
-        .digest();
+      return createHmac(digest, key).update(content).digest();
     case "RS":
       return sign(digest, content, privateKey);
     case "PS":

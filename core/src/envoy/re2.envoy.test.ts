@@ -106,7 +106,7 @@ describe("what does not pass", () => {
 test("is never let pass and then refused by Envoy", async () => {
   const pieces = fc.constantFrom(
     ...[...sound, ...unsound].filter(({ length }) => length < 12),
-    ..."ab.*+?()[]{}|^$\\-:=<>!QEp1",
+    ...Array.from("ab.*+?()[]{}|^$\\-:=<>!QEp1"),
   );
   const pattern = fc.array(pieces, { minLength: 1, maxLength: 5 }).map((parts) => parts.join(""));
   const passing = pattern.filter((text) => text !== "" && regexFault(text) === undefined);

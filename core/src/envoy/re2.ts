@@ -6,7 +6,7 @@
 
 /** Why RE2 would not compile it; undefined: it will. */
 export function regexFault(pattern: string): string | undefined {
-  const reader: Reader = { text: [...pattern], at: 0 };
+  const reader: Reader = { text: Array.from(pattern), at: 0 };
   try {
     const size = alternatives(reader, 0, 1);
     if (reader.at < reader.text.length) return "has a ) without its (";

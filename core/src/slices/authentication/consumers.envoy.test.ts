@@ -76,7 +76,7 @@ describe("API keys", () => {
     ["in another header", { "x-other": "erp-key-1" }, "GW-AUTHN-001"],
     ["joined", key("wrong,erp-key-1"), "GW-AUTHN-002"],
   ])("%s: 401", async (_, headers, code) => {
-    const refused = await call(chain, "/keys", headers as Readonly<Record<string, string>>);
+    const refused = await call(chain, "/keys", headers);
     expect(refused).toMatchObject({ status: 401, code, seen: undefined });
     expect(refused.answer.header("www-authenticate")).toBe('ApiKey realm="shop/keys", header="x-api-key"');
     expect(refused.answer.header("x-gatewarden-policy")).toBe("shop/keys#authentication");
