@@ -65,6 +65,11 @@ export function untilAnswered(target: Target, request: RequestSpec, expected: st
 }
 
 function requestText({ method = "GET", path = "/", host, headers }: RequestSpec): string {
-  const parts = [method, path, host === undefined ? "" : `host=${host}`, headers === undefined ? "" : JSON.stringify(headers)];
+  const parts = [
+    method,
+    path,
+    host === undefined ? "" : `host=${host}`,
+    headers === undefined ? "" : JSON.stringify(headers),
+  ];
   return parts.filter((part) => part !== "").join(" ");
 }

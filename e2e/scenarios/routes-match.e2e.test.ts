@@ -109,7 +109,12 @@ describe("HTTPRoute matches", () => {
 
   it("prefers exact paths, then longer prefixes, then a method, more headers, more query parameters", async () => {
     const header = { headers: [{ name: "x-a", value: "1" }] };
-    const twoHeaders = { headers: [{ name: "x-a", value: "1" }, { name: "x-b", value: "1" }] };
+    const twoHeaders = {
+      headers: [
+        { name: "x-a", value: "1" },
+        { name: "x-b", value: "1" },
+      ],
+    };
     const query = { queryParams: [{ name: "q", value: "1" }] };
     const rules = [
       rule("alpha", prefix("/")),
@@ -134,7 +139,10 @@ describe("HTTPRoute matches", () => {
 
   it("lets the older of two equal routes win, then the first by name, and the next one when it goes", async () => {
     const route = (name: string, backend: string) =>
-      httpRoute(name, { hostnames: ["age.test"], rules: [rule(backend, exact("/same")), rule(backend, exact(`/${name}`))] });
+      httpRoute(name, {
+        hostnames: ["age.test"],
+        rules: [rule(backend, exact("/same")), rule(backend, exact(`/${name}`))],
+      });
     const [oldest] = await shop.apply(route("z-oldest", "alpha"));
     await untilAnswered(edge.target(), { host: "age.test", path: "/z-oldest" }, "alpha");
     // The API server keeps whole seconds.
@@ -156,7 +164,9 @@ describe("HTTPRoute matches", () => {
     await untilAnswered(edge.target(), { host: "moving.test" }, "alpha");
     const [http1, http2] = [await connectHttp1(edge.target()), await connectHttp2(edge.target())];
     const both = async (): Promise<readonly (string | number)[]> => {
-      const answers = await Promise.all([http1, http2].map((connection) => connection.request({ host: "moving.test" })));
+      const answers = await Promise.all(
+        [http1, http2].map((connection) => connection.request({ host: "moving.test" })),
+      );
       return answers.map((answer) => (answer.status === 200 ? answer.json<Echo>().upstream : answer.status));
     };
     expect(await both()).toEqual(["alpha", "alpha"]);
