@@ -1,6 +1,7 @@
 /** The core as the shell calls it: changes in, differences out (world.ts). Owner of the graph; everything else is a function of the world. */
 import { createClock } from "./clock.ts";
 import { createConsumers } from "./consumers/view.ts";
+import { createJwksSources } from "./jwks-sources.ts";
 import { createLookup, createSections, type LookupParts, sectionKey } from "./lookup.ts";
 import { createGraph } from "./memo.ts";
 import { createObjectStore } from "./objects.ts";
@@ -8,6 +9,7 @@ import { createOutbox } from "./outbox.ts";
 import type { AnySlice } from "./slices.ts";
 import { slices as allSlices } from "./slices.ts";
 import { createStatuses } from "./status/stage.ts";
+import { createBackendTls } from "./translate/backend-tls.ts";
 import { createPipeline } from "./translate/pipeline.ts";
 import { createWiring } from "./translate/wiring.ts";
 import { createViews, policyId } from "./views.ts";
@@ -21,7 +23,8 @@ export function createEngine(options: EngineOptions, slices: readonly AnySlice[]
     faults.push({ stage, key, message: error instanceof Error ? (error.stack ?? error.message) : String(error) });
   });
   const watch = createWatchList();
-  const { objects, put } = createObjectStore(graph, watch.observers);
+  const jwks = createJwksSources(graph, () => objects);
+  const { objects, put } = createObjectStore(graph, { value: watch.observe, jwks: jwks.observe });
   const clock = createClock(graph);
   const outbox = createOutbox();
   const wiring = createWiring(graph);
@@ -33,11 +36,12 @@ export function createEngine(options: EngineOptions, slices: readonly AnySlice[]
     clock,
     backend: views.backend,
     consumers: (namespace, selector) => consumers.inNamespace(namespace, selector),
-    source: watch.source,
+    source: jwks.declare,
   };
   const lookup = createLookup(lookupParts);
   const consumers = createConsumers(graph, objects, lookup);
   const sections = createSections(graph, lookupParts, slices);
+  const backendTls = createBackendTls(graph, objects);
   createPipeline({
     graph,
     objects,
@@ -48,9 +52,18 @@ export function createEngine(options: EngineOptions, slices: readonly AnySlice[]
     slices,
     requirePolicy: options.requirePolicy,
     logDirectory: options.logDirectory,
-    backendTls: () => undefined,
+    backendTls: (service, port) => backendTls.of(service, port),
   });
-  createStatuses({ graph, objects, views, wiring, outbox, consumers, controllerName: options.controllerName });
+  createStatuses({
+    graph,
+    objects,
+    views,
+    wiring,
+    outbox,
+    consumers,
+    backendTls,
+    controllerName: options.controllerName,
+  });
 
   return {
     apply(changes, nowMs) {
@@ -59,7 +72,8 @@ export function createEngine(options: EngineOptions, slices: readonly AnySlice[]
       const recomputed = graph.flush();
       return {
         ...outbox.take(),
-        ...watch.take(),
+        watch: watch.take(),
+        jwks: jwks.take(),
         nextEvaluationMs: clock.next(),
         recomputed,
         faults: faults.splice(0),

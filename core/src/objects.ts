@@ -7,6 +7,7 @@ import { type ParsedApiPolicy, parseApiPolicy } from "./kinds/api-policy.ts";
 import type { EndpointSlice, Service } from "./kinds/core/service.ts";
 import { parseEndpointSlice, parseService } from "./kinds/core/service.ts";
 import { deniedValues, parseConfigMap, parseSecret, type StoredValues } from "./kinds/core/value.ts";
+import { type CertManagerCertificate, parseCertificate } from "./kinds/cert-manager.ts";
 import { type BackendTlsPolicy, parseBackendTlsPolicy } from "./kinds/gateway-api/backend-tls-policy.ts";
 import { type Gateway, type GatewayClass, parseGateway, parseGatewayClass } from "./kinds/gateway-api/gateway.ts";
 import { type HttpRoute, parseHttpRoute } from "./kinds/gateway-api/http-route.ts";
@@ -25,6 +26,7 @@ export interface Objects {
   readonly services: Input<Service>;
   readonly slices: Input<EndpointSlice>;
   readonly namespaces: Input<Readonly<Record<string, string>>>; // labels
+  readonly certificates: Input<CertManagerCertificate>;
   /** Keys `Secret/ns/name` and `ConfigMap/ns/name`. */
   readonly values: Input<StoredValues>;
   readonly jwks: Input<JwksState>;
@@ -34,6 +36,7 @@ export interface Objects {
   readonly slicesByService: Relation<true>;
   readonly backendTlsByService: Relation<true>;
   readonly consumersByNamespace: Relation<true>;
+  readonly certificatesByNamespace: Relation<true>;
   /** Effects that live as long as the object of their key. */
   follow(kind: PresentKind, effects: Effects): void;
   /** Keys are {@link targetKey}s. */
@@ -78,6 +81,7 @@ export function createObjectStore(
     services: graph.input("objects"),
     slices: graph.input("objects"),
     namespaces: graph.input("objects"),
+    certificates: graph.input("objects"),
     values: graph.input("objects", watched.value),
     jwks: graph.input("objects", watched.jwks),
     gatewaysByClass: graph.relation("gateways-by-class"),
@@ -85,6 +89,7 @@ export function createObjectStore(
     slicesByService: graph.relation("slices-by-service"),
     backendTlsByService: graph.relation("backend-tls-by-service"),
     consumersByNamespace: graph.relation("consumers-by-namespace"),
+    certificatesByNamespace: graph.relation("certificates-by-namespace"),
     policiesByTarget: graph.relation("policies-by-target"),
     follow: (kind, effects) => void followers[kind].push(effects),
   };
@@ -143,6 +148,9 @@ export function createObjectStore(
       give(objects.slicesByService, `${slice.namespace}/${slice.service}`, id, true),
     ),
     Namespace: (_, object, { key }) => objects.namespaces.set(key.name, object && (object.metadata.labels ?? {})),
+    Certificate: indexed(objects.certificates, "Certificate", parseCertificate, (certificate, id, give) =>
+      give(objects.certificatesByNamespace, certificate.namespace, id, true),
+    ),
     Secret: stored("Secret", parseSecret),
     ConfigMap: stored("ConfigMap", parseConfigMap),
     Jwks: (_, object, { key }) => objects.jwks.set(key.name, object?.spec as JwksState | undefined),

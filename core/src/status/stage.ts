@@ -5,9 +5,11 @@ import { splitId } from "../kinds/meta.ts";
 import type { Graph } from "../memo.ts";
 import type { Objects, PresentKind } from "../objects.ts";
 import type { Outbox } from "../outbox.ts";
+import type { BackendTlsViews } from "../translate/backend-tls.ts";
 import type { Wiring } from "../translate/wiring.ts";
 import type { Views } from "../views.ts";
 import type { ObjectKey, ObjectStatus } from "../world.ts";
+import { backendTlsStatus } from "./backend-tls.ts";
 import { gatewayClassStatus, gatewayStatus } from "./gateway.ts";
 import { policyStatus } from "./policy.ts";
 import { routeStatus } from "./route.ts";
@@ -19,6 +21,7 @@ export interface StatusParts {
   readonly wiring: Wiring;
   readonly outbox: Outbox;
   readonly consumers: Consumers;
+  readonly backendTls: BackendTlsViews;
   readonly controllerName: string;
 }
 
@@ -54,6 +57,10 @@ export function createStatuses(parts: StatusParts): void {
   statuses("ApiPolicy", (id) => {
     const policy = objects.policies.get(id);
     return policy && policyStatus(policy, { objects, views, wiring });
+  });
+  statuses("BackendTLSPolicy", (id) => {
+    const policy = objects.backendTls.get(id);
+    return policy && backendTlsStatus(policy, parts.backendTls, wiring);
   });
   statuses("ApiConsumer", (id) => {
     const credentials = consumers.credentials.get(id);

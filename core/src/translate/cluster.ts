@@ -1,5 +1,6 @@
 /** Clusters and their endpoints: one cluster per Service port and way to call it; addresses travel by EDS only. */
 import type { EndpointSlice, ServicePort } from "../kinds/core/service.ts";
+import { compareText } from "../kinds/meta.ts";
 import type { JsonObject } from "../world.ts";
 import { TYPE } from "./chain.ts";
 
@@ -42,22 +43,31 @@ function protocolJson(http2: boolean): JsonObject {
     : { explicit_http_config: { http_protocol_options: {} } };
 }
 
-/** Ready addresses of the Service's port over all its slices, sorted: the order in which slices come says nothing. */
 export function endpointsJson(name: string, port: ServicePort, slices: readonly EndpointSlice[]): JsonObject {
-  const addresses = new Set<string>();
-  for (const slice of slices) {
-    const target = slice.ports.find((one) => one.name === port.name);
-    if (target === undefined) continue;
-    for (const address of slice.ready) addresses.add(`${address} ${target.port}`);
-  }
+  const ready = readyAddresses(port, slices);
   return {
     "@type": `${TYPE}config.endpoint.v3.ClusterLoadAssignment`,
     cluster_name: name,
-    endpoints: addresses.size === 0 ? [] : [{ lb_endpoints: [...addresses].sort().map(endpointJson) }],
+    endpoints: ready.length === 0 ? [] : [{ lb_endpoints: ready.map(endpointJson) }],
   };
 }
 
-function endpointJson(text: string): JsonObject {
-  const [address = "", port = ""] = text.split(" ");
-  return { endpoint: { address: { socket_address: { address, port_value: Number(port) } } } };
+/** Who is ready on the Service's port, over all its slices, sorted: the order in which slices come says nothing. */
+export function readyAddresses(port: ServicePort, slices: readonly EndpointSlice[]): readonly Address[] {
+  const ready = new Map<string, Address>();
+  for (const slice of slices) {
+    const target = slice.ports.find((one) => one.name === port.name);
+    if (target === undefined) continue;
+    for (const host of slice.ready) ready.set(`${host} ${target.port}`, { host, port: target.port });
+  }
+  return [...ready].sort(([a], [b]) => compareText(a, b)).map(([, address]) => address);
+}
+
+export interface Address {
+  readonly host: string;
+  readonly port: number;
+}
+
+function endpointJson({ host, port }: Address): JsonObject {
+  return { endpoint: { address: { socket_address: { address: host, port_value: port } } } };
 }

@@ -178,6 +178,7 @@ function giveNeeds(
 ): void {
   for (const [at, output] of outputs.entries()) {
     for (const use of output.clusters) give(wiring.clusters, joinKey(gateway, use.name), "", use);
+    for (const service of output.services) give(wiring.gatewaysByService, service, gateway, true);
     for (const { slot, key, value, section } of output.gateway) {
       give(wiring.entries, joinKey(gateway, slot), key, { section, json: value });
       if (slot === "api_key") give(wiring.consumersOn, key, gateway, true); // the entry's key is the consumers' namespace

@@ -154,8 +154,18 @@ function attachStages({ graph, objects, views, wiring }: PipelineParts): void {
 }
 
 function listenerStage(parts: PipelineParts): void {
-  const { graph, views, wiring, outbox, slices, logDirectory } = parts;
-  const reads: ListenerReads = { views, wiring, slices, logDirectory, foreignCertificates: () => undefined };
+  const { graph, objects, views, wiring, outbox, slices, logDirectory } = parts;
+  const reads: ListenerReads = {
+    views,
+    wiring,
+    slices,
+    logDirectory,
+    foreignCertificates: (namespace) =>
+      [...objects.certificatesByNamespace.get(namespace).keys()]
+        .flatMap((id) => objects.certificates.get(id) ?? [])
+        .filter(({ ours }) => !ours)
+        .sort((a, b) => compareText(a.name, b.name)),
+  };
   const listeners = graph.effects(
     "listeners",
     RANK.host,

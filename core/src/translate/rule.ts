@@ -51,6 +51,8 @@ export interface RuleOutput {
   /** Envoy routes by match of the rule. */
   readonly matches: readonly (readonly JsonObject[])[];
   readonly clusters: readonly ClusterUse[];
+  /** Services that are called, also those that cannot be. */
+  readonly services: readonly string[];
   readonly host: readonly { readonly section: SectionKey; readonly entry: SharedEntry }[];
   readonly gateway: readonly (SharedEntry & { readonly slot: SlotName; readonly section: SectionKey })[];
   readonly resources: readonly NamedResource[];
@@ -59,7 +61,15 @@ export interface RuleOutput {
   readonly problems: readonly { readonly policy: string; readonly problem: Problem }[];
 }
 
-const nothing = { clusters: [], host: [], gateway: [], resources: [], certificates: [], problems: [] } as const;
+const nothing = {
+  clusters: [],
+  services: [],
+  host: [],
+  gateway: [],
+  resources: [],
+  certificates: [],
+  problems: [],
+} as const;
 
 export function translateRule(input: RuleInput): RuleOutput {
   const { verdict, rule } = input;
@@ -90,6 +100,7 @@ export function translateRule(input: RuleInput): RuleOutput {
     problems,
     matches: rule.matches.map((match, at) => matchRoutes(input, match, at, branches, backends)),
     clusters: backends.clusters,
+    services: backends.services,
     host: pieces.flatMap(({ slice, piece }) => (piece.host ?? []).map((entry) => ({ section: slice.key, entry }))),
     gateway: pieces.flatMap(({ slice, piece }) =>
       [...(piece.gateway ?? []), ...(piece.branches ?? []).flatMap((branch) => branch.piece.gateway ?? [])].map(
@@ -103,7 +114,10 @@ export function translateRule(input: RuleInput): RuleOutput {
 
 type ContextOf = (effective: Effective, audit: boolean) => RouteContext;
 
-function contextsOf({ route, gateway, listener, clientCertificates }: RuleInput): ContextOf {
+function contextsOf({ route, gateway, listener, clientCertificates, verdict }: RuleInput): ContextOf {
+  const credentialHeaders = verdict.sections.flatMap(({ slice, enforced }) =>
+    enforced === undefined ? [] : (slice.credentialHeaders?.(enforced.model) ?? []),
+  );
   return (effective, audit) => {
     const sources = (audit ? effective.audited : effective.enforced)?.sources;
     if (sources === undefined) throw new Error("a section without a source");
@@ -115,6 +129,7 @@ function contextsOf({ route, gateway, listener, clientCertificates }: RuleInput)
       clientCertificates,
       tls: listener.protocol === "HTTPS",
       audit,
+      credentialHeaders,
     };
   };
 }
@@ -164,6 +179,7 @@ interface Backends {
   readonly targets: readonly Target[];
   readonly mirrors: readonly Mirror[];
   readonly clusters: readonly ClusterUse[];
+  readonly services: readonly string[];
   /** Share of the weight that leads to nothing and has to answer 500. */
   readonly lost: number;
 }
@@ -171,10 +187,12 @@ interface Backends {
 function backendsOf(input: RuleInput, tls: BackendTls | undefined): Backends {
   const { rule } = input;
   const clusters: ClusterUse[] = [];
+  const services: string[] = [];
   const use = (ref: BackendRef): string | undefined => {
     const backend = input.backend(ref);
     if (!backend.ok) return undefined;
     const { service, port } = backend;
+    services.push(service);
     const security = tls === undefined ? input.backendTls(service, port.port) : ownTls(tls, ref);
     if (security?.ok === false) return undefined;
     const name = clusterName(service, port.port, security?.id);
@@ -201,7 +219,7 @@ function backendsOf(input: RuleInput, tls: BackendTls | undefined): Backends {
       : [{ cluster, ...(filter.fraction === undefined ? {} : { fraction: filter.fraction }) }];
   });
   const total = lost + targets.reduce((sum, { weight }) => sum + weight, 0);
-  return { targets, mirrors, clusters, lost: total === 0 ? 0 : lost / total };
+  return { targets, mirrors, clusters, services, lost: total === 0 ? 0 : lost / total };
 }
 
 function ownTls(tls: BackendTls, { namespace, name }: BackendRef): TlsToBackend {

@@ -23,6 +23,7 @@ export interface Wiring {
   readonly named: Relation<JsonObject>; // by gateway, type and name; member ""
   readonly certificates: Relation<CertificateChange>; // by namespace/name; member ""
   readonly placeProblems: Relation<Problem>; // by policy: what only a place shows
+  readonly gatewaysByService: Relation<true>; // Gateways whose routes call a Service
   readonly consumersOn: Relation<true>; // by namespace: Gateways whose proxies hold credentials of its consumers
   readonly ownHeaders: Relation<true>; // by `namespace` or gateway id: header names that only we may set
 }
@@ -44,6 +45,7 @@ export function createWiring(graph: Graph): Wiring {
     named: graph.relation("named-by-name"),
     certificates: graph.relation("certificates-by-name"),
     placeProblems: graph.relation("problems-by-policy"),
+    gatewaysByService: graph.relation("gateways-by-service"),
     consumersOn: graph.relation("consumers-on-gateways"),
     ownHeaders: graph.relation("own-headers"),
   };
