@@ -220,6 +220,8 @@ export interface RouteContext {
   readonly clientCertificates: "Strict" | "Optional" | "Off";
   readonly tls: boolean;
   readonly audit: boolean; // evaluate beside, deny nothing
+  /** Lower-case names of headers in which this route takes credentials, from all its sections. */
+  readonly credentialHeaders?: readonly string[];
 }
 
 /** A rule that an object can check on itself: CEL for the API server, `check` for us. Both must agree (a table test runs both). */
@@ -254,6 +256,8 @@ export interface Slice<K extends SectionKey = SectionKey, S = never, M = unknown
   unsupported?(model: M, context: RouteContext): readonly Problem[];
   /** Header names that only we may set: the engine strips a client's copy on every route of the policy's namespace (of the Gateway, for its policies). */
   identityHeaders?(model: M): readonly string[];
+  /** Headers that carry credentials on routes with this section: logs mask them. */
+  credentialHeaders?(model: M): readonly string[];
   /** typed_per_filter_config of the virtual host from all distinct entries of its routes. */
   host?(entries: ReadonlyMap<string, JsonObject>): Partial<Readonly<Record<SlotName, JsonObject>>>;
   /** ECDS resources of a Gateway: the filter configuration of `slot` from all distinct entries of its routes. */

@@ -40,5 +40,9 @@ export const authentication: Slice<"authentication", Spec, Model> = {
       ].filter((header) => header !== undefined),
     ),
   ],
+  credentialHeaders: ({ issuers, apiKey }) =>
+    [...issuers.flatMap(({ places }) => places), ...(apiKey?.places ?? [])].flatMap((place) =>
+      place.in === "header" ? [place.name.toLowerCase()] : [],
+    ),
   extension: (slot, entries, lookup) => (slot === "jwt" ? jwtExtension(entries) : apiKeyExtension(entries, lookup)),
 };

@@ -41,7 +41,8 @@ function modelOf(spec: Spec, world: World = {}): Model {
 const accessLogsOf = (spec: Spec, world?: World): readonly JsonObject[] =>
   logging.listener?.(modelOf(spec, world), listenerOf({ logDirectory: directory })).accessLogs ?? [];
 
-const pieceOf = (spec: Spec): RoutePiece => logging.route?.(modelOf(spec), routeOf(sourceOf("logging"))) ?? {};
+const pieceOf = (spec: Spec, credentialHeaders: readonly string[] = []): RoutePiece =>
+  logging.route?.(modelOf(spec), routeOf(sourceOf("logging"), { credentialHeaders })) ?? {};
 
 /** As if the denylist of a policy had everybody. */
 function denied(audit = false): RoutePiece {
@@ -141,9 +142,9 @@ describe("a record", () => {
   });
 
   it("never holds a credential", async () => {
-    const headers = ["authorization", "cookie", "x-api-key", "x-shop-token", "proxy-authorization", "x-team"];
+    const headers = ["authorization", "cookie", "x-api-key", "x-shop-token", "proxy-authorization", "x-shop", "x-team"];
     const secret = Object.fromEntries(headers.map((name) => [name, name === "x-team" ? "a" : `Bearer ${CANARY}`]));
-    await start([routeJson("/", [pieceOf({ headers })])], {
+    await start([routeJson("/", [pieceOf({ headers }, ["x-shop"])])], {
       sinks: [...(FILE.sinks ?? []), { name: "out", type: "Stdout" }],
     });
     await call(`/?access_token=${CANARY}&password=${CANARY}`, { headers: secret });

@@ -1,7 +1,7 @@
 /** Sinks as access logs of the listener; which calls, headers and fields as metadata of the route. */
 import { collectHeaders } from "../../envoy/collect.ts";
 import { ACCESS_LOGGER } from "../../envoy/type-url.ts";
-import type { ListenerContext, ListenerPiece, RoutePiece } from "../../slice.ts";
+import type { ListenerContext, ListenerPiece, RouteContext, RoutePiece } from "../../slice.ts";
 import type { JsonObject, JsonValue } from "../../world.ts";
 import { isCredential } from "./masking.ts";
 import type { Model, Sink } from "./model.ts";
@@ -67,7 +67,11 @@ function attribute(key: string, value: JsonValue): JsonObject {
   return { key, value: { string_value: value } };
 }
 
-export function route({ calls, sampling, headers, fields }: Model): RoutePiece {
+export function route(
+  { calls, sampling, headers, fields }: Model,
+  { credentialHeaders = [] }: RouteContext,
+): RoutePiece {
+  const masked = (header: string): boolean => isCredential(header) || credentialHeaders.includes(header.toLowerCase());
   const successes = calls === "All";
   const log = {
     failed: calls === "All" || calls === "Errors",
@@ -79,7 +83,7 @@ export function route({ calls, sampling, headers, fields }: Model): RoutePiece {
   };
   return {
     metadata: { log },
-    ...(headers.length === 0 ? {} : { slots: { collect: collectHeaders(headers, isCredential) } }),
+    ...(headers.length === 0 ? {} : { slots: { collect: collectHeaders(headers, masked) } }),
   };
 }
 

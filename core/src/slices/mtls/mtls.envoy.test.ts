@@ -307,7 +307,11 @@ describe("without Envoy", () => {
   it("reports a listener that cannot ask for certificates", () => {
     const http = listenerOf({ listener: { ...listenerOf().listener, protocol: "HTTP" } });
     const strict = modelOf({ client: { mode: "Strict", caRefs } });
-    expect(mtls.listener?.(strict, http).problems).toMatchObject([{ reason: "UnsupportedForTarget" }]);
+    expect(mtls.listener?.(strict, http)).toEqual({});
+    const plain = routeOf(sourceOf("mtls"), { tls: false });
+    expect(mtls.unsupported?.(strict, plain)).toMatchObject([{ reason: "UnsupportedForTarget" }]);
+    expect(mtls.unsupported?.(strict, { ...plain, tls: true })).toEqual([]);
+    expect(mtls.unsupported?.(modelOf({ client: { mode: "Optional", caRefs } }), plain)).toEqual([]);
     const withoutCA = modelOf({ client: { mode: "Strict" } });
     expect(mtls.listener?.(withoutCA, listenerOf()).problems).toMatchObject([{ reason: "Invalid" }]);
     expect(mtls.listener?.(withoutCA, listenerOf({ frontendCA: true })).problems).toBeUndefined();

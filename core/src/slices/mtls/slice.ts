@@ -3,7 +3,7 @@ import type { Slice } from "../../slice.ts";
 import type { Model } from "./model.ts";
 import { merge, resolve, validate } from "./resolve.ts";
 import { cel, schema, type Spec } from "./schema.ts";
-import { listener, route } from "./translate.ts";
+import { listener, route, unsupported } from "./translate.ts";
 
 export const mtls: Slice<"mtls", Spec, Model> = {
   key: "mtls",
@@ -18,6 +18,7 @@ export const mtls: Slice<"mtls", Spec, Model> = {
   resolve,
   merge,
   route,
+  unsupported,
   listener,
   clientCertificates: ({ client }) => client?.mode ?? "Off",
 };

@@ -27,9 +27,7 @@ const SYSTEM_ROOTS = "/etc/ssl/certs/ca-certificates.crt";
 
 export function listener({ client }: Model, context: ListenerContext): ListenerPiece {
   if (client === undefined || client.mode === "Off") return {};
-  if (context.listener.protocol === "HTTP") {
-    return client.mode === "Strict" ? { problems: [needsTls(client, context)] } : {};
-  }
+  if (context.listener.protocol === "HTTP") return {};
   const secret =
     client.trustedCA === undefined
       ? undefined
@@ -43,6 +41,11 @@ export function listener({ client }: Model, context: ListenerContext): ListenerP
     ...(secret === undefined ? {} : { resources: [secret] }),
     ...(secret === undefined && context.frontendCA !== true ? { problems: [needsCA(client)] } : {}),
   };
+}
+
+/** A plain listener has no certificates to ask for: Strict closes its routes. */
+export function unsupported({ client }: Model, { tls }: RouteContext): readonly Problem[] {
+  return client?.mode === "Strict" && !tls ? [needsTls(client)] : [];
 }
 
 export function route({ client, backend }: Model, context: RouteContext): RoutePiece {
@@ -162,11 +165,11 @@ function policyOf({ source }: ClientModel | TlsBackend): string {
   return `${source.namespace}/${source.name}`;
 }
 
-function needsTls({ source }: ClientModel, { listener: { name } }: ListenerContext): Problem {
+function needsTls({ source }: ClientModel): Problem {
   return {
     reason: "UnsupportedForTarget",
     path: "spec.mtls.client.mode",
-    message: `listener ${name} is HTTP, and client certificates need TLS (${source.text})`,
+    message: `the listener is HTTP, and client certificates need TLS (${source.text})`,
     fix: "target an HTTPS listener by sectionName, or make this one HTTPS",
   };
 }
