@@ -25,6 +25,7 @@ export const codes: readonly Code[] = [
   code("GW-ALLOW-001", 403, "Forbidden", "The address is on no allowlist."),
   code("GW-DENY-001", 403, "Forbidden", "The address is on a denylist."),
   code("GW-MTLS-001", 403, "Forbidden", "The client certificate is none of the listener's identities."),
+  code("GW-MTLS-002", 503, "Service Unavailable", "The proxy's own certificate for the service is not issued yet."),
   code("GW-RATE-001", 429, "Too Many Requests", "A limit is used up; Retry-After says when to come again."),
   code("GW-PATH-001", 400, "Bad Request", "The path holds what servers read differently (a path parameter)."),
   code("GW-POLICY-001", 403, "Forbidden", "No policy says who may call the route."),
