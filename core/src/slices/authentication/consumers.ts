@@ -53,9 +53,6 @@ export function apiKeyExtension(entries: ReadonlyMap<string, JsonObject>, lookup
 }
 
 /** Per-route configuration of slot basic; Envoy refuses an empty list. */
-export function basicRoute(users: readonly { readonly name: string; readonly sha1: string }[]): JsonObject {
-  return {
-    "@type": `${HTTP_FILTER}.basic_auth.v3.BasicAuthPerRoute`,
-    users: { inline_string: users.map(({ name, sha1 }) => `${name}:{SHA}${sha1}`).join("\n") },
-  };
+export function basicRoute(users: string): JsonObject {
+  return { "@type": `${HTTP_FILTER}.basic_auth.v3.BasicAuthPerRoute`, users: { inline_string: users } };
 }

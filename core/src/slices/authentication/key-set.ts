@@ -21,8 +21,24 @@ const MAX_RSA_BITS = 8_192;
 const CURVES: Readonly<Record<string, Algorithm>> = { "P-256": "ES256", "P-384": "ES384", "P-521": "ES512" };
 const MIN_SECRET_BYTES: Readonly<Record<string, number>> = { HS256: 32, HS384: 48, HS512: 64 };
 
-/** `symmetric`: the set comes from a Secret, so it may hold keys for HS*. */
+/**
+ * `symmetric`: the set comes from a Secret, so it may hold keys for HS*. Thousands of policies share few issuers: the last results are
+ * kept, so that their sets are read once and stand in memory once.
+ */
 export function pinKeys(jwks: string, algorithms: readonly Algorithm[], symmetric: boolean): PinnedKeys {
+  const id = JSON.stringify([algorithms, symmetric, jwks]);
+  const known = recent.get(id);
+  if (known !== undefined) return known;
+  const result = pin(jwks, algorithms, symmetric);
+  const [oldest] = recent.keys();
+  if (recent.size >= MAX_RECENT && oldest !== undefined) recent.delete(oldest);
+  recent.set(id, result);
+  return result;
+}
+const recent = new Map<string, PinnedKeys>();
+const MAX_RECENT = 64;
+
+function pin(jwks: string, algorithms: readonly Algorithm[], symmetric: boolean): PinnedKeys {
   const parsed = parseJson(jwks);
   if (parsed === undefined) return { ok: false, message: "is not JSON" };
   const keys = items(fields(parsed)["keys"]);

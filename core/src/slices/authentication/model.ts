@@ -42,6 +42,7 @@ export interface ApiKey {
 }
 
 export interface Basic {
-  readonly users: readonly { readonly name: string; readonly sha1: string }[];
+  /** Users as htpasswd has them, one text for all routes of the policy; absent: nobody. */
+  readonly users?: string;
   readonly consumerHeader?: string;
 }

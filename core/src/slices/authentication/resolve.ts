@@ -143,9 +143,12 @@ function basicOf(
   const users = lookup
     .consumers(namespace, consumerSelector)
     .flatMap(({ name, suspended, password }) =>
-      suspended || password === undefined ? [] : [{ name, sha1: sha1Base64(password) }],
+      suspended || password === undefined ? [] : [`${name}:{SHA}${sha1Base64(password)}`],
     );
-  return { users, ...(consumerHeader === undefined ? {} : { consumerHeader }) };
+  return {
+    ...(users.length === 0 ? {} : { users: users.join("\n") }),
+    ...(consumerHeader === undefined ? {} : { consumerHeader }),
+  };
 }
 
 function textOf(found: Found<Uint8Array>, path: string): Found<string> {

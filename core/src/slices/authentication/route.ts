@@ -113,7 +113,7 @@ function keyAttempt(
 
 function basicAttempt(model: Model, basic: Basic, hidden: readonly Place[], context: RouteContext): Attempt {
   const match = present(BASIC);
-  if (basic.users.length === 0) return { match, split: true, piece: { refuse: nobody(context, "passwords") } };
+  if (basic.users === undefined) return { match, split: true, piece: { refuse: nobody(context, "passwords") } };
   const piece: BranchPiece = { select: [choose("basic")], slots: { basic: basicRoute(basic.users) } };
   const { namespace, qualified } = model;
   const consumer = { by: "basic", namespace, header: basic.consumerHeader, qualified } as const;
