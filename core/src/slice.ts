@@ -121,6 +121,8 @@ export interface RoutePiece {
   readonly identityQuery?: readonly JsonObject[];
   /** RouteAction.rate_limits entries, with `stage`. */
   readonly rateLimits?: readonly JsonObject[];
+  /** Slots in place of `rateLimits` on a route that Envoy answers itself (redirect), since it has no RouteAction. */
+  readonly direct?: Partial<Readonly<Record<SlotName, JsonObject>>>;
   /** Entries for the virtual host's shared configuration, given to `Slice.host` of the same slice with those of all routes of the host. */
   readonly host?: readonly SharedEntry[];
   /** Entries for extensions of the whole Gateway (ECDS), given to `Slice.extensions` once per distinct (slot, key). */
@@ -263,6 +265,6 @@ export interface Slice<K extends SectionKey = SectionKey, S = never, M = unknown
   /** ECDS resources of a Gateway: the filter configuration of `slot` from all distinct entries of its routes. */
   extension?(slot: SlotName, entries: ReadonlyMap<string, JsonObject>, lookup: Lookup): JsonObject;
   listener?(model: M, context: ListenerContext): ListenerPiece;
-  /** Only `mtls`: whether the listener asks for client certificates. */
-  clientCertificates?(model: M): RouteContext["clientCertificates"];
+  /** Only `mtls`: whether the listener asks for client certificates; undefined: it says nothing of it. */
+  clientCertificates?(model: M): RouteContext["clientCertificates"] | undefined;
 }

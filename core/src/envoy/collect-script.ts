@@ -5,19 +5,6 @@ local MAX_PARSED = 1000
 local books = {}
 local parsed, parsedCount = {}, 0
 
--- What the route asks for, as a table; converting it for each request would cost more than all the rest.
-local function asked(context, what)
-  local key = context:get(what .. "Key")
-  if key == nil then return nil end
-  local found = parsed[key]
-  if found == nil then
-    if parsedCount >= MAX_PARSED then parsed, parsedCount = {}, 0 end
-    found = context:get(what)
-    parsed[key], parsedCount = found, parsedCount + 1
-  end
-  return found
-end
-
 -- Whether the caller is counted apart. Two generations of keys: one that was quiet for a whole generation is forgotten.
 local function admit(id, key, limit, now)
   local book = books[id]
@@ -142,11 +129,26 @@ local function keyOf(handle, limit)
   return "=" .. table.concat(parts, "")
 end
 
+-- "<max> <idle ms> <Type>:<escaped name> …"; converting it for each request would cost more than all the rest.
+local function parse(text)
+  local found = parsed[text]
+  if found then return found end
+  if parsedCount >= MAX_PARSED then parsed, parsedCount = {}, 0 end
+  local max, idle, parts = string.match(text, "^(%d+) (%d+) (.*)$")
+  found = { max = tonumber(max), idle = tonumber(idle), by = {} }
+  for kind, name in string.gmatch(parts, "(%a+):(%S*)") do
+    found.by[#found.by + 1] = { type = kind, name = decode(name) }
+  end
+  parsed[text], parsedCount = found, parsedCount + 1
+  return found
+end
+
 function envoy_on_request(handle)
   local context = handle:filterContext()
   if context == nil then return end
   local metadata = handle:streamInfo():dynamicMetadata()
-  for id, limit in pairs(asked(context, "limits") or {}) do
+  for id, text in pairs(context:get("limits") or {}) do
+    local limit = parse(text)
     local key = keyOf(handle, limit)
     if key then
       if not admit(id, key, limit, handle:timestamp()) then
@@ -156,7 +158,7 @@ function envoy_on_request(handle)
       metadata:set("gatewarden.keys", id, key)
     end
   end
-  local names = asked(context, "headers")
+  local names = context:get("headers")
   if names then
     local found = {}
     for name, how in pairs(names) do

@@ -6,7 +6,6 @@
  * bucket is a full one: whoever invents keys refills his own (measured, envoy.md O). The script counts the callers instead, and those
  * beyond the limit's `maxKeys` get the key `overflow`.
  */
-import { contentHash } from "../hash.ts";
 import type { JsonObject } from "../world.ts";
 import { collectScript } from "./collect-script.ts";
 import { LUA, LUA_PER_ROUTE } from "./type-url.ts";
@@ -38,24 +37,20 @@ export function collectFilter(): JsonObject {
   return { "@type": LUA, default_source_code: { inline_string: collectScript }, clear_route_cache: false };
 }
 
+/** Each limit is one line of text, which the script parses once, whatever else the route collects. */
 export function collectLimits(limits: ReadonlyMap<string, CollectedLimit>): JsonObject {
-  return perRoute(
-    "limits",
-    Object.fromEntries(
-      [...limits].map(([id, { by, maxKeys, idleMs }]) => [
-        id,
-        { by: by.map(({ type, name = "" }) => ({ type, name })), max: maxKeys, idle: idleMs },
-      ]),
-    ),
-  );
+  const lines = [...limits].map(([id, { by, maxKeys, idleMs }]) => {
+    const parts = by.map(({ type, name = "" }) => `${type}:${encodeURIComponent(name)}`);
+    return [id, [maxKeys, idleMs, ...parts].join(" ")];
+  });
+  return perRoute({ limits: Object.fromEntries(lines) as JsonObject });
 }
 
 /** Values of credential headers are never read: `masked` names get a placeholder. */
 export function collectHeaders(names: readonly string[], masked: (name: string) => boolean): JsonObject {
-  return perRoute("headers", Object.fromEntries(names.map((name) => [name, masked(name) ? "masked" : "plain"])));
+  return perRoute({ headers: Object.fromEntries(names.map((name) => [name, masked(name) ? "masked" : "plain"])) });
 }
 
-/** `what` with the hash under which the script keeps it. */
-function perRoute(what: "limits" | "headers", content: JsonObject): JsonObject {
-  return { "@type": LUA_PER_ROUTE, filter_context: { [what]: content, [`${what}Key`]: contentHash([what, content]) } };
+function perRoute(context: JsonObject): JsonObject {
+  return { "@type": LUA_PER_ROUTE, filter_context: context };
 }

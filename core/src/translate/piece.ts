@@ -14,6 +14,7 @@ export interface Draft {
   readonly identity: readonly JsonObject[];
   readonly identityQuery: readonly JsonObject[];
   readonly rateLimits: readonly JsonObject[];
+  readonly direct: Partial<Readonly<Record<SlotName, JsonObject>>>;
   readonly metadata: Readonly<Record<string, JsonValue>>;
   readonly gateway: readonly (SharedEntry & { readonly slot: SlotName })[];
   readonly refuse: Refusal | undefined;
@@ -31,6 +32,7 @@ const empty: Draft = {
   identity: [],
   identityQuery: [],
   rateLimits: [],
+  direct: {},
   metadata: {},
   gateway: [],
   refuse: undefined,
@@ -63,6 +65,7 @@ function add(draft: Draft, match: Branch["match"], piece: BranchPiece): Draft {
     identity: [...draft.identity, ...(piece.identity ?? [])],
     identityQuery: [...draft.identityQuery, ...(piece.identityQuery ?? [])],
     rateLimits: [...draft.rateLimits, ...(piece.rateLimits ?? [])],
+    direct: { ...draft.direct, ...piece.direct },
     metadata: { ...draft.metadata, ...piece.metadata },
     gateway: [...draft.gateway, ...(piece.gateway ?? [])],
     refuse: draft.refuse ?? piece.refuse,

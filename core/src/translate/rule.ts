@@ -254,7 +254,8 @@ function draftRoute(
 ): JsonObject {
   const { refuse } = draft;
   const refusal = refuse === undefined ? undefined : refusalRoute(refuse, draft.rateLimits);
-  const slots: Record<string, JsonObject> = { ...draft.slots };
+  const answers = refusal === undefined && action !== undefined && "redirect" in action;
+  const slots: Record<string, JsonObject> = { ...draft.slots, ...(answers ? draft.direct : {}) };
   if (refusal !== undefined) slots["authz"] = refusal.authz;
   const select = [...input.ownHeaders.map((header): JsonObject => ({ remove: header })), ...draft.select];
   if (select.length > 0) slots["select"] = mutations(select);

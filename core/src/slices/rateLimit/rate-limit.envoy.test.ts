@@ -7,6 +7,7 @@ import { type Chain, startChain, toUpstream } from "../../../test/chain.ts";
 import { atOf, lookupOf, routeOf, sourceOf, type World } from "../../../test/section.ts";
 import { overflowCounter } from "../../envoy/overflow-counter.ts";
 import type { Level, RoutePiece, SlotName } from "../../slice.ts";
+import { joinPieces } from "../../translate/piece.ts";
 import type { JsonObject } from "../../world.ts";
 import type { Model } from "./model.ts";
 import { schema, type Spec } from "./schema.ts";
@@ -117,6 +118,23 @@ describe("one bucket", () => {
     expect(await statuses(2, "/")).toEqual([429, 429]);
     expect((await ask("/")).header("x-gatewarden-policy")).toBe("shop/edge#rateLimit");
     expect(await statuses(1, "/new")).toEqual([200]);
+  });
+
+  it("counts redirects too, which Envoy answers without a route action", async () => {
+    const own = modelOf({ limits: [{ name: "own", ...SLOW, by: [{ type: "Header", name: "x-user" }] }] });
+    const far = modelOf({ limits: [{ name: "far", requests: 3, per: "1h" }] }, "Gateway", {}, "edge");
+    const piece = pieceOf(rateLimit.merge?.(far, own) ?? own);
+    const redirect = {
+      match: { prefix: "/" },
+      name: "redirect",
+      redirect: { path_redirect: "/x" },
+      metadata: { filter_metadata: { gatewarden: piece.metadata ?? {} } },
+      typed_per_filter_config: { ...piece.slots, ...piece.direct },
+    };
+    chain = await startChain({ routes: [redirect], virtualHost: hostOf({ "/": piece }) });
+    expect(await statuses(3, "/", { "x-user": "a" })).toEqual([301, 301, 429]);
+    expect(await statuses(2, "/", { "x-user": "b" })).toEqual([301, 429]);
+    expect((await ask("/")).problem().policy).toBe("shop/edge#rateLimit, shop/orders#rateLimit");
   });
 
   it("is divided among the proxies with PerGateway", async () => {
@@ -334,15 +352,11 @@ describe("several limits", () => {
       "Gateway",
     );
     const near = modelOf({ limits: [{ name: "all", requests: 50, per: "1h" }] });
-    const strict = modelOf({ limits: [{ name: "strict", requests: 1, per: "1h" }] }, "Route", {}, "audited");
+    const apart = { requests: 1, per: "1h", by: [{ type: "ClientIP" }] } as const;
+    const strict = modelOf({ limits: [{ name: "strict", ...apart }] }, "Route", {}, "audited");
     const enforced = pieceOf(rateLimit.merge?.(far, near) ?? near);
     const audited = pieceOf(strict, true);
-    const both: RoutePiece = {
-      ...enforced,
-      rateLimits: [...(audited.rateLimits ?? []), ...(enforced.rateLimits ?? [])],
-      host: [...(audited.host ?? []), ...(enforced.host ?? [])],
-    };
-    const { envoy } = await start({ "/": both });
+    const { envoy } = await start({ "/": joinPieces(enforced, audited) });
     expect(await statuses(3, "/")).toEqual([200, 200, 429]);
     expect(await envoy.admin.stat("rl-pre-host.http_local_rate_limit.shadow_mode")).toBeGreaterThan(0);
   });

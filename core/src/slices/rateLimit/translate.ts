@@ -43,14 +43,51 @@ export function route(model: Model, context: RouteContext): RoutePiece {
   return {
     rateLimits: placed.map(({ limit, slot }) => ({
       stage: SLOTS.indexOf(slot),
-      actions: actionsOf(limit),
-      x_ratelimit_option: model.headers && !context.audit ? "DRAFT_VERSION_03" : "OFF",
+      ...ruleOf(limit, model.headers && !context.audit),
     })),
+    direct: directLimits(placed, entries, model, context.audit),
     host: entries.filter(({ slot }) => !ofGateway(slot)).map(({ key, value }) => ({ key, value })),
     gateway: entries.filter(({ slot }) => ofGateway(slot)),
     slots: { ...collecting("collect", placed, "rl-pre"), ...collecting("collect-post", placed, "rl-post") },
     ...(context.audit ? {} : { metadata: policiesOf(placed) }),
   };
+}
+
+/** Which limit counts a request, and under which key; `stage` says in which filter. */
+function ruleOf(limit: Limit, headers: boolean): JsonObject {
+  return { actions: actionsOf(limit), x_ratelimit_option: headers ? "DRAFT_VERSION_03" : "OFF" };
+}
+
+/**
+ * The same limits for a route that Envoy answers itself, with a redirect: it has no RouteAction, so filter, buckets and rules stand in the
+ * route, and it counts apart from the others.
+ */
+function directLimits(
+  placed: readonly Placed[],
+  entries: readonly Entry[],
+  { headers }: Model,
+  audit: boolean,
+): NonNullable<RoutePiece["direct"]> {
+  const slots = new Set(placed.map(({ slot }) => ownSlot(slot)));
+  return Object.fromEntries(
+    [...slots].map((slot) => {
+      const own = entries.filter((entry) => ownSlot(entry.slot) === slot);
+      const rules = placed
+        .filter((one) => ownSlot(one.slot) === slot)
+        .map(({ limit }) => ruleOf(limit, headers && !audit));
+      const limits = new Map(own.map(({ key, value }) => [key, value]));
+      return [slot, { ...filterOf(slot, limits, "rateLimit"), rate_limits: rules }];
+    }),
+  );
+}
+
+interface Entry extends SharedEntry {
+  readonly slot: LimitSlot;
+}
+
+/** The slot that takes configuration from a route. */
+function ownSlot(slot: LimitSlot): LimitSlot {
+  return slot.replace("-gateway", "-host") as LimitSlot;
 }
 
 /** The virtual host's buckets by slot. */
@@ -70,13 +107,17 @@ export function extension(slot: SlotName, entries: ReadonlyMap<string, JsonObjec
   return filterOf(slot, entries);
 }
 
-function filterOf(slot: SlotName, entries: ReadonlyMap<string, JsonObject>): JsonObject {
+/** `policies`: key of the route's metadata that says whom a 429 of this filter names. */
+function filterOf(
+  slot: SlotName,
+  entries: ReadonlyMap<string, JsonObject>,
+  policies: string = ofGateway(slot) ? "rateLimitGateway" : "rateLimitHost",
+): JsonObject {
   const stage = SLOTS.findIndex((known) => known === slot);
   const base = { "@type": LOCAL_RATE_LIMIT, stat_prefix: slot, stage };
   if (entries.size === 0) return base;
   const limits = [...entries].sort(([a], [b]) => (a < b ? -1 : 1)).map(([, value]) => value as unknown as SharedLimit);
   const always = { default_value: { numerator: 100, denominator: "HUNDRED" } };
-  const policies = ofGateway(slot) ? "rateLimitGateway" : "rateLimitHost";
   return {
     ...base,
     filter_enabled: always,
