@@ -6,6 +6,7 @@ import type { GatewayClass } from "../kinds/gateway-api/gateway.ts";
 import { idOf } from "../kinds/meta.ts";
 import type { Objects } from "../objects.ts";
 import { boundAddresses } from "../translate/gateway-stage.ts";
+import { frontendPiece } from "../translate/frontend-tls.ts";
 import { readPair } from "../translate/secret.ts";
 import type { Wiring } from "../translate/wiring.ts";
 import type { OwnGateway, Views } from "../views.ts";
@@ -119,6 +120,8 @@ function certificateFault(own: OwnGateway, listener: Listener, { objects, views 
     const pair = readPair(ref.secret, objects.values.get(`Secret/${ref.secret}`));
     if (!pair.ok) return pair;
   }
+  const frontend = frontendPiece(own.gateway, listener.port, { values: objects.values, permitted: views.permitted });
+  if (frontend?.ok === false) return frontend.fault;
   return undefined;
 }
 

@@ -12,7 +12,7 @@ import type { AnySlice } from "../slices.ts";
 import type { OwnGateway, Views } from "../views.ts";
 import type { Owner } from "../world.ts";
 import { gatewaySlots } from "./chain.ts";
-import { frontendOf } from "./frontend-tls.ts";
+import { frontendOf, frontendPiece, type FrontendReads, withFrontend } from "./frontend-tls.ts";
 import { listenerJson, listenerName, type ServedListener } from "./listener.ts";
 import { ownerText, SHARED } from "./owner.ts";
 import type { Wiring } from "./wiring.ts";
@@ -49,7 +49,7 @@ export interface ListenerReads {
   readonly wiring: Wiring;
   readonly slices: readonly AnySlice[];
   readonly logDirectory: string;
-  /** Pieces that the Gateway API's own fields ask for (`spec.tls.frontend`). */
+  readonly frontend: FrontendReads;
   foreignCertificates(namespace: string): ListenerContext["foreignCertificates"];
 }
 
@@ -62,12 +62,14 @@ export function listenerVerdict(
   return effectiveSections(views.layers(own.gateway, listener.name), slices, views.state);
 }
 
-export function clientCertificatesOf(verdict: Verdict): RouteContext["clientCertificates"] {
+/** Undefined where no policy says it. */
+export function clientCertificatesOf(verdict: Verdict): RouteContext["clientCertificates"] | undefined {
   for (const { slice, enforced } of verdict.sections) {
-    if (enforced !== undefined && slice.clientCertificates !== undefined)
+    if (enforced !== undefined && slice.clientCertificates !== undefined) {
       return slice.clientCertificates(enforced.model as never);
+    }
   }
-  return "Off";
+  return undefined;
 }
 
 /** Undefined where nothing can be served on the port. */
@@ -90,10 +92,19 @@ export function listenerResource(
       const owner = { ...ownerOf("Gateway", own.gateway), generation: SHARED };
       give(reads.wiring.resourceOwners, joinKey(gateway, "secret", name), ownerText(owner), owner);
     }
+    if (listener.protocol === "HTTPS") {
+      const frontend = frontendPiece(own.gateway, port, reads.frontend);
+      if (frontend?.ok === false) return []; // without its CA the listener would let anybody in
+      const policies = listenerPieces(own, listener, false, reads, owners, give);
+      if (frontend === undefined) return [{ listener, certificates, pieces: policies }];
+      giveResources(gateway, frontend.piece, [ownerOf("Gateway", own.gateway)], reads.wiring, give);
+      const { pieces, conflicts } = withFrontend(frontend.piece, policies);
+      if (conflicts) giveConflict(own, listener, reads, give);
+      return [{ listener, certificates, pieces }];
+    }
     // HTTP listeners of a port share one HCM: what it is set to comes from the Gateway, or from its only listener.
-    if (listener.protocol === "HTTP" && at > 0) return [{ listener, certificates, pieces: [] }];
-    const shared = listener.protocol === "HTTP" && listeners.length > 1;
-    return [{ listener, certificates, pieces: listenerPieces(own, listener, shared, reads, owners, give) }];
+    const pieces = at > 0 ? [] : listenerPieces(own, listener, listeners.length > 1, reads, owners, give);
+    return [{ listener, certificates, pieces }];
   });
   if (serving.length === 0) return undefined;
   return {
@@ -138,14 +149,10 @@ function listenerPieces(
       const state = views.state(policy, effective.slice);
       if (state.ok) for (const use of state.clusters) give(wiring.clusters, joinKey(gateway, use.name), "", use);
     }
-    for (const { type, name, json } of piece.resources ?? []) {
-      give(wiring.named, joinKey(gateway, type, name), "", json);
-      for (const source of effective.enforced.sources) {
-        const key = { kind: "ApiPolicy", namespace: source.namespace, name: source.name } as const;
-        const owner: Owner = { key, uid: source.uid, generation: SHARED };
-        give(wiring.resourceOwners, joinKey(gateway, type, name), ownerText(owner), owner);
-      }
-    }
+    const makers = effective.enforced.sources.map(({ namespace, name, uid, generation }): Owner => {
+      return { key: { kind: "ApiPolicy", namespace, name }, uid, generation };
+    });
+    giveResources(gateway, piece, makers, wiring, give);
     for (const change of piece.certificates ?? [])
       give(wiring.certificates, `${change.namespace}/${change.name}`, "", change);
     const [source] = effective.enforced.sources;
@@ -196,4 +203,33 @@ function sameCertificate(own: OwnGateway, listener: Listener, views: Views): rea
   return served(own)
     .filter((other) => certificateNames(own, other, views)[0] === first && other.hostname !== EVERY_HOST)
     .map(({ hostname }) => hostname);
+}
+
+function giveResources(
+  gateway: string,
+  piece: ListenerPiece,
+  makers: readonly Owner[],
+  wiring: Wiring,
+  give: Give,
+): void {
+  for (const { type, name, json } of piece.resources ?? []) {
+    give(wiring.named, joinKey(gateway, type, name), "", json);
+    for (const owner of makers) {
+      give(wiring.resourceOwners, joinKey(gateway, type, name), ownerText(owner), { ...owner, generation: SHARED });
+    }
+  }
+}
+
+/** To the nearest policy that speaks of client certificates at the listener. */
+function giveConflict(own: OwnGateway, listener: Listener, reads: ListenerReads, give: Give): void {
+  const { sections } = listenerVerdict(own, listener, reads);
+  const source = sections.find(({ slice }) => slice.clientCertificates !== undefined)?.enforced?.sources[0];
+  if (source === undefined) return;
+  const place = joinKey(idOf(own.gateway), listener.name, "frontend");
+  give(reads.wiring.placeProblems, `${source.namespace}/${source.name}`, place, {
+    reason: "Conflicted",
+    path: "spec.mtls.client",
+    message: `the Gateway's spec.tls.frontend already says which client certificates listener ${listener.name} accepts`,
+    fix: "leave caRefs and mode to the Gateway, or remove spec.tls.frontend",
+  });
 }

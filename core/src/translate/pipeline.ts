@@ -21,6 +21,7 @@ import {
   listenerResource,
   listenerVerdict,
 } from "./gateway-stage.ts";
+import { frontendPiece } from "./frontend-tls.ts";
 import { indexScope } from "./host.ts";
 import { hostResource } from "./host-stage.ts";
 import { listenerName } from "./listener.ts";
@@ -57,9 +58,14 @@ export function createPipeline(parts: PipelineParts): void {
       const [gateway = "", name = ""] = splitKey(key);
       const own = views.gateways.get(gateway);
       const listener = own?.listeners.find((one) => one.name === name);
-      return own === undefined || listener === undefined
-        ? "Off"
-        : clientCertificatesOf(listenerVerdict(own, listener, { views, slices }));
+      if (own === undefined || listener === undefined) return "Off";
+      const byPolicy = clientCertificatesOf(listenerVerdict(own, listener, { views, slices }));
+      if (byPolicy !== undefined || listener.protocol === "HTTP") return byPolicy ?? "Off";
+      const frontend = frontendPiece(own.gateway, listener.port, {
+        values: objects.values,
+        permitted: views.permitted,
+      });
+      return frontend?.ok === true ? frontend.clientCertificates : "Off";
     },
     "Off" as const,
   );
@@ -160,6 +166,7 @@ function listenerStage(parts: PipelineParts): void {
     wiring,
     slices,
     logDirectory,
+    frontend: { values: objects.values, permitted: views.permitted },
     foreignCertificates: (namespace) =>
       [...objects.certificatesByNamespace.get(namespace).keys()]
         .flatMap((id) => objects.certificates.get(id) ?? [])

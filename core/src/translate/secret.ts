@@ -1,5 +1,6 @@
 /** TLS secrets of listeners for SDS: only pairs that Envoy will take and that belong together. */
-import { createPrivateKey, X509Certificate } from "node:crypto";
+import { createPrivateKey, type KeyObject, X509Certificate } from "node:crypto";
+import { certificatesFault } from "../envoy/pem.ts";
 import { splitId } from "../kinds/meta.ts";
 import { optInLine } from "../opt-in.ts";
 import { type StoredValues, valueOf } from "../kinds/core/value.ts";
@@ -26,14 +27,40 @@ export function readPair(id: string, stored: StoredValues | undefined): Pair {
     const leaf = new X509Certificate(certificate);
     const privateKey = createPrivateKey(key);
     if (!leaf.checkPrivateKey(privateKey)) return bad("tls.key does not belong to tls.crt");
-    if (privateKey.asymmetricKeyType === "rsa" && (privateKey.asymmetricKeyDetails?.modulusLength ?? 0) < 2048) {
-      return bad("the RSA key is shorter than 2048 bits");
-    }
+    const fault = keyFault(privateKey) ?? chainFault(certificate);
+    if (fault !== undefined) return bad(fault);
     return { ok: true, certificate, key, notAfterMs: leaf.validToDate.getTime() };
   } catch {
     return bad("tls.crt or tls.key is no PEM certificate and key");
   }
 }
+
+/** What BoringSSL takes: others make Envoy refuse the Secret. */
+function keyFault({ asymmetricKeyType: type, asymmetricKeyDetails: details }: KeyObject): string | undefined {
+  if (type === "rsa") {
+    const bits = details?.modulusLength ?? 0;
+    if (bits < MIN_RSA_BITS) return `the RSA key is shorter than ${String(MIN_RSA_BITS)} bits`;
+    return bits > MAX_RSA_BITS ? `the RSA key is longer than ${String(MAX_RSA_BITS)} bits` : undefined;
+  }
+  const curve = details?.namedCurve ?? "";
+  return type === "ec" && CURVES.includes(curve)
+    ? undefined
+    : "the key is neither RSA nor ECDSA on P-256, P-384 or P-521";
+}
+
+const MIN_RSA_BITS = 2_048;
+const MAX_RSA_BITS = 8_192;
+const CURVES: readonly string[] = ["prime256v1", "secp384r1", "secp521r1"];
+
+function chainFault(certificate: string): string | undefined {
+  const fault = certificatesFault(certificate);
+  if (fault !== undefined) return `tls.crt: ${fault}`;
+  return certificate.split("-----BEGIN ").length > MAX_CHAIN + 1
+    ? `tls.crt holds more than ${String(MAX_CHAIN)} certificates`
+    : undefined;
+}
+
+const MAX_CHAIN = 100;
 
 function text(bytes: Uint8Array | undefined): string {
   return bytes === undefined ? "" : Buffer.from(bytes).toString("utf8").trim();

@@ -20,5 +20,5 @@ export const mtls: Slice<"mtls", Spec, Model> = {
   route,
   unsupported,
   listener,
-  clientCertificates: ({ client }) => client?.mode ?? "Off",
+  clientCertificates: ({ client }) => client?.mode,
 };
