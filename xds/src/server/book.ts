@@ -46,7 +46,7 @@ export interface Book {
 export function createBook(clock: Clock, events: BookEvents): Book {
   const resources = new Map<ResourceType, Map<string, Entry>>(RESOURCE_TYPES.map((type) => [type, new Map()]));
   const proxies = new Set<Proxy>();
-  const changed = new Set<Entry>();
+  const changed = new Set<Entry | "all">();
 
   const entriesOf = (type: ResourceType): Map<string, Entry> => resources.get(type) ?? new Map<string, Entry>();
   const streams = (): Subscriber[] => [...proxies].flatMap(({ stream }) => stream ?? []);
@@ -57,15 +57,17 @@ export function createBook(clock: Clock, events: BookEvents): Book {
       else if (proxy.complete) entry.lacking.add(proxy);
     }
   };
-  const report = (entry: Entry): void => {
+  /** Tells the shell later, never while it or a stream is in the middle of something. */
+  const report = (what: Entry | "all"): void => {
     if (changed.size === 0) {
       setImmediate(() => {
-        const keys = [...changed].map(({ type, name }) => ({ type, name }));
+        const keys = [...changed].flatMap((entry) => (entry === "all" ? [] : [{ type: entry.type, name: entry.name }]));
+        const all = changed.has("all");
         changed.clear();
-        events.onChange(keys);
+        events.onChange(all ? "all" : keys);
       });
     }
-    changed.add(entry);
+    changed.add(what);
   };
   const forget = (entry: Entry): void => {
     if (entry.present || streams().some((stream) => stream.owes(entry))) return;
@@ -75,7 +77,7 @@ export function createBook(clock: Clock, events: BookEvents): Book {
     proxies.delete(proxy);
     withdraw(proxy);
     events.onProxies(slots());
-    events.onChange("all");
+    report("all");
   };
   /** Takes the proxy out of every resource's account. */
   const withdraw = (proxy: Proxy): void => {
@@ -133,7 +135,7 @@ export function createBook(clock: Clock, events: BookEvents): Book {
       }
       proxies.add(proxy);
       if (known === undefined) events.onProxies(slots());
-      events.onChange("all");
+      report("all");
       return proxy;
     },
     detach(proxy, owed) {
@@ -148,7 +150,7 @@ export function createBook(clock: Clock, events: BookEvents): Book {
         for (const entry of entries.values()) if (proxy.stream?.owes(entry) === false) entry.lacking.delete(proxy);
       }
       proxy.complete = true;
-      events.onChange("all");
+      report("all");
     },
     owe(proxy, entry) {
       if (proxy.complete) entry.lacking.add(proxy);
