@@ -1,7 +1,9 @@
 #!/usr/bin/env node
 const [major = 0, minor = 0] = process.versions.node.split(".").map(Number);
 if (major < 22 || (major === 22 && minor < 19)) {
-  process.stderr.write(`gatewarden needs Node 22.19 or newer, and this is ${process.versions.node}: use npx gatewarden\n`);
+  process.stderr.write(
+    `gatewarden needs Node 22.19 or newer, and this is ${process.versions.node}: use npx gatewarden\n`,
+  );
   process.exit(2);
 }
 let command;

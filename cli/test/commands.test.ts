@@ -23,8 +23,18 @@ test.each([
   [["operator", "--kubeconfig", "/nonexistent"], 2, "stderr", "ENOENT"],
   [["operator"], 2, "stderr", "no --kubeconfig"],
   [["bootstrap"], 2, "stderr", "are needed"],
-  [["bootstrap", "--gateway", "web", "--xds-address", "h:1", "--token-file", "t", "--ca-file", "c"], 2, "stderr", "NAMESPACE/NAME"],
-  [["bootstrap", "--gateway", "a/b", "--xds-address", ":1", "--token-file", "t", "--ca-file", "c"], 2, "stderr", "expected HOST:PORT"],
+  [
+    ["bootstrap", "--gateway", "web", "--xds-address", "h:1", "--token-file", "t", "--ca-file", "c"],
+    2,
+    "stderr",
+    "NAMESPACE/NAME",
+  ],
+  [
+    ["bootstrap", "--gateway", "a/b", "--xds-address", ":1", "--token-file", "t", "--ca-file", "c"],
+    2,
+    "stderr",
+    "expected HOST:PORT",
+  ],
   [["translate"], 2, "stderr", "no -f"],
   [["translate", "-f", "/nonexistent"], 2, "stderr", "ENOENT"],
   [["translate", "-f", "/tmp", "-o", "xml"], 2, "stderr", "expected yaml or json"],
@@ -37,7 +47,21 @@ test.each([
 });
 
 test("gatewarden bootstrap prints what an Envoy can be started with", () => {
-  const result = gatewarden("bootstrap", "--gateway", "shop/web", "--xds-address", "10.0.0.5:18000", "--token-file", "/t", "--ca-file", "/c", "--namespace", "ops", "--node-id", "n1");
+  const result = gatewarden(
+    "bootstrap",
+    "--gateway",
+    "shop/web",
+    "--xds-address",
+    "10.0.0.5:18000",
+    "--token-file",
+    "/t",
+    "--ca-file",
+    "/c",
+    "--namespace",
+    "ops",
+    "--node-id",
+    "n1",
+  );
   expect(result.status).toBe(0);
   expect(JSON.parse(result.stdout)).toMatchObject({ node: { id: "n1", cluster: "shop/web" } });
   expect(result.stdout).toContain("gatewarden.ops.svc");
@@ -95,8 +119,12 @@ describe("gatewarden translate", () => {
     expect(result.status).toBe(0);
     const page = JSON.parse(result.stdout) as Page;
     expect(Object.keys(page.gateways)).toEqual(["shop/web"]);
-    expect(Object.keys(page.gateways["shop/web"] ?? {})).toEqual(expect.arrayContaining(["cluster", "endpoint", "listener", "scope"]));
-    expect(page.objects.map(({ kind, name }) => `${kind} ${name}`)).toEqual(expect.arrayContaining(["ApiPolicy orders", "Gateway web", "HTTPRoute orders"]));
+    expect(Object.keys(page.gateways["shop/web"] ?? {})).toEqual(
+      expect.arrayContaining(["cluster", "endpoint", "listener", "scope"]),
+    );
+    expect(page.objects.map(({ kind, name }) => `${kind} ${name}`)).toEqual(
+      expect.arrayContaining(["ApiPolicy orders", "Gateway web", "HTTPRoute orders"]),
+    );
     expect(result.stdout).toContain("[redacted]");
     expect(result.stdout).not.toContain("canary-value-1");
     expect(gatewarden("translate", "-f", folder, "--show-secrets").stdout).toContain("canary-value-1");

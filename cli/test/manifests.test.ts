@@ -27,10 +27,26 @@ describe("manifests", () => {
   afterEach(() => rmSync(folder, { recursive: true }));
 
   test("are found in files and folders, in streams, lists and JSON", async () => {
-    write("a.yaml", `${SERVICE}---\n---\napiVersion: v1\nkind: List\nitems:\n- {apiVersion: v1, kind: ConfigMap, metadata: {name: c, namespace: x}}\n`);
-    write("deep/er/b.json", JSON.stringify({ apiVersion: "gateway.networking.k8s.io/v1", kind: "HTTPRoute", metadata: { name: "r", namespace: "x" } }));
+    write(
+      "a.yaml",
+      `${SERVICE}---\n---\napiVersion: v1\nkind: List\nitems:\n- {apiVersion: v1, kind: ConfigMap, metadata: {name: c, namespace: x}}\n`,
+    );
+    write(
+      "deep/er/b.json",
+      JSON.stringify({
+        apiVersion: "gateway.networking.k8s.io/v1",
+        kind: "HTTPRoute",
+        metadata: { name: "r", namespace: "x" },
+      }),
+    );
     write("README.md", "not: read");
-    expect(keys(await read())).toEqual(["ConfigMap/x/c", "HTTPRoute/x/r", "Namespace//default", "Namespace//x", "Service/default/a"]);
+    expect(keys(await read())).toEqual([
+      "ConfigMap/x/c",
+      "HTTPRoute/x/r",
+      "Namespace//default",
+      "Namespace//x",
+      "Service/default/a",
+    ]);
   });
 
   test("are completed as the API server would", async () => {
@@ -40,7 +56,10 @@ describe("manifests", () => {
     const secret = objects.get("Secret/default/s")?.object;
     expect(secret).toMatchObject({ data: { a: "YQ==", b: "Yg==" }, metadata: { namespace: "default", generation: 1 } });
     expect(secret).not.toHaveProperty("stringData");
-    expect(objects.get("Namespace//default")?.object.metadata.labels).toEqual({ team: "a", "kubernetes.io/metadata.name": "default" });
+    expect(objects.get("Namespace//default")?.object.metadata.labels).toEqual({
+      team: "a",
+      "kubernetes.io/metadata.name": "default",
+    });
   });
 
   test("have a version that follows their content and an identity that does not", async () => {
@@ -54,9 +73,15 @@ describe("manifests", () => {
   });
 
   test("say what is not read and what is assumed", async () => {
-    write("a.yaml", "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: d}\n---\napiVersion: gateway.networking.k8s.io/v1\nkind: Gateway\nmetadata: {name: g}\nspec: {gatewayClassName: c}\n");
+    write(
+      "a.yaml",
+      "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: d}\n---\napiVersion: gateway.networking.k8s.io/v1\nkind: Gateway\nmetadata: {name: g}\nspec: {gatewayClassName: c}\n",
+    );
     const manifests = await read();
-    expect(manifests.notes).toEqual(["Deployment d (apps/v1) is not read", "GatewayClass c is not given and taken for ours"]);
+    expect(manifests.notes).toEqual([
+      "Deployment d (apps/v1) is not read",
+      "GatewayClass c is not given and taken for ours",
+    ]);
     expect(keys(manifests)).toContain("GatewayClass//c");
   });
 
@@ -71,7 +96,11 @@ describe("manifests", () => {
     ["no kind", "metadata: {name: a}", /has no apiVersion or kind/],
     ["no name", "apiVersion: v1\nkind: Service\nmetadata: {}", /a Service has no metadata.name/],
     ["the same object twice", `${SERVICE}---\n${SERVICE}`, /Service\/default\/a stands twice/],
-    ["a billion laughs", "a: &a [x,x,x,x,x,x,x,x,x,x]\nb: &b [*a,*a,*a,*a,*a,*a,*a,*a,*a,*a]\nc: &c [*b,*b,*b,*b,*b,*b,*b,*b,*b,*b]\nd: [*c,*c,*c,*c,*c,*c,*c,*c,*c,*c]", /alias/i],
+    [
+      "a billion laughs",
+      "a: &a [x,x,x,x,x,x,x,x,x,x]\nb: &b [*a,*a,*a,*a,*a,*a,*a,*a,*a,*a]\nc: &c [*b,*b,*b,*b,*b,*b,*b,*b,*b,*b]\nd: [*c,*c,*c,*c,*c,*c,*c,*c,*c,*c]",
+      /alias/i,
+    ],
   ])("are refused as a whole with %s", async (_what, text, message) => {
     write("a.yaml", text);
     write("b.yaml", SERVICE.replace("a}", "b}"));

@@ -61,10 +61,13 @@ let said = "";
 
 const request = (key: string): Promise<number> =>
   new Promise((resolve) => {
-    get({ host: "127.0.0.1", port, path: "/", headers: { host: "orders.test", "x-api-key": key }, agent: false }, (response) => {
-      response.resume();
-      resolve(response.statusCode ?? 0);
-    }).on("error", () => resolve(0));
+    get(
+      { host: "127.0.0.1", port, path: "/", headers: { host: "orders.test", "x-api-key": key }, agent: false },
+      (response) => {
+        response.resume();
+        resolve(response.statusCode ?? 0);
+      },
+    ).on("error", () => resolve(0));
   });
 const until = async (what: string, condition: () => Promise<boolean>): Promise<void> => {
   const end = Date.now() + LIMIT_MS;
@@ -74,7 +77,10 @@ const until = async (what: string, condition: () => Promise<boolean>): Promise<v
   }
 };
 const write = (authentication: string): void =>
-  writeFileSync(path.join(folder, "all.yaml"), manifests(port, (upstream.address() as AddressInfo).port, authentication));
+  writeFileSync(
+    path.join(folder, "all.yaml"),
+    manifests(port, (upstream.address() as AddressInfo).port, authentication),
+  );
 
 beforeAll(async () => {
   folder = mkdtempSync(path.join(tmpdir(), "gatewarden-test-"));
@@ -94,21 +100,25 @@ afterAll(async () => {
   rmSync(folder, { recursive: true });
 });
 
-test("a folder is enforced, an edit of it too, and nothing is left at the end", async () => {
-  await until("the key to be let in", async () => (await request("run-key-0001")) === 200);
-  expect(await request("wrong")).toBe(401);
-  await until("a status", () => Promise.resolve(said.includes("ApiPolicy default/orders Ready=True Programmed")));
-  expect(said).not.toContain("run-key-0001");
+test(
+  "a folder is enforced, an edit of it too, and nothing is left at the end",
+  async () => {
+    await until("the key to be let in", async () => (await request("run-key-0001")) === 200);
+    expect(await request("wrong")).toBe(401);
+    await until("a status", () => Promise.resolve(said.includes("ApiPolicy default/orders Ready=True Programmed")));
+    expect(said).not.toContain("run-key-0001");
 
-  write("{mode: Public, reason: test}");
-  await until("the edit", async () => (await request("wrong")) === 200);
-  writeFileSync(path.join(folder, "broken.yaml"), "a: [");
-  await until("the complaint", () => Promise.resolve(said.includes("what was good before stays in force")));
-  expect(await request("wrong")).toBe(200);
+    write("{mode: Public, reason: test}");
+    await until("the edit", async () => (await request("wrong")) === 200);
+    writeFileSync(path.join(folder, "broken.yaml"), "a: [");
+    await until("the complaint", () => Promise.resolve(said.includes("what was good before stays in force")));
+    expect(await request("wrong")).toBe(200);
 
-  const envoy = Number(/envoy of default\/web started, process (\d+)/.exec(said)?.[1]);
-  const ended = new Promise((resolve) => running.once("exit", resolve));
-  running.kill("SIGTERM");
-  expect(await ended).toBe(0);
-  expect(() => process.kill(envoy, 0)).toThrow();
-}, LIMIT_MS * 2);
+    const envoy = Number(/envoy of default\/web started, process (\d+)/.exec(said)?.[1]);
+    const ended = new Promise((resolve) => running.once("exit", resolve));
+    running.kill("SIGTERM");
+    expect(await ended).toBe(0);
+    expect(() => process.kill(envoy, 0)).toThrow();
+  },
+  LIMIT_MS * 2,
+);

@@ -73,10 +73,10 @@ export function parseOperatorArguments(args: readonly string[]): Parsed<Operator
   if (!DNS_LABEL.test(values.namespace)) return refuse(`--namespace ${values.namespace}: not the name of a namespace`);
   if (values.infrastructure === "kubernetes")
     return refuse("--infrastructure kubernetes is not built yet: start the proxies yourself and use external");
-  if (values.infrastructure !== "external") return refuse(`--infrastructure ${values.infrastructure}: expected external`);
+  if (values.infrastructure !== "external")
+    return refuse(`--infrastructure ${values.infrastructure}: expected external`);
   const issuer = parseIssuer(values.issuer);
-  if (issuer === undefined)
-    return refuse(`--issuer ${values.issuer}: expected ClusterIssuer/NAME or Issuer/NAME`);
+  if (issuer === undefined) return refuse(`--issuer ${values.issuer}: expected ClusterIssuer/NAME or Issuer/NAME`);
   const requirePolicy = values["require-policy"];
   if (requirePolicy !== "true" && requirePolicy !== "false")
     return refuse(`--require-policy ${requirePolicy}: expected true or false`);

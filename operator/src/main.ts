@@ -17,7 +17,11 @@ export async function runOperator(args: readonly string[], env: NodeJS.ProcessEn
     return 2;
   }
   const config = parsed.value;
-  const log = createLog(config.logLevel, (line) => void process.stdout.write(line), systemClock.now);
+  const log = createLog(
+    config.logLevel,
+    (line) => void process.stdout.write(line),
+    () => systemClock.now(),
+  );
   const metrics = createRegistry();
   const unhandled = metrics.counter("gatewarden_unhandled_rejections_total", "Faults of ours that nobody caught.");
   process.on("unhandledRejection", (error) => {
@@ -38,8 +42,8 @@ export async function runOperator(args: readonly string[], env: NodeJS.ProcessEn
     return 2;
   }
 
-  const asked = Promise.withResolvers<void>();
-  const onSignal = (): void => asked.resolve();
+  const asked = Promise.withResolvers<undefined>();
+  const onSignal = (): void => asked.resolve(undefined);
   process.on("SIGTERM", onSignal);
   process.on("SIGINT", onSignal);
   const stopMeasuring = measureProcess(metrics);

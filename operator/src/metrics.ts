@@ -92,7 +92,7 @@ function values(type: "counter" | "gauge", help: string): Metric {
     handle: {
       add: (amount = 1, labels: Labels = {}) => write(labels, (old) => old + amount),
       set: (value: number, labels: Labels = {}) => write(labels, () => value),
-    } as Counter & Gauge,
+    },
   };
 }
 

@@ -132,7 +132,10 @@ export async function startOperator(parts: OperatorParts): Promise<Operator> {
     redact: (text) => redactor.redact(text),
     onWrite: (outcome) => statusWrites.add(1, { outcome }),
   });
-  const certificateWrites = metrics.counter("gatewarden_certificate_writes_total", "Writes of Certificates, by outcome.");
+  const certificateWrites = metrics.counter(
+    "gatewarden_certificate_writes_total",
+    "Writes of Certificates, by outcome.",
+  );
   const certificates = createCertificateWriter({
     client,
     clock,
@@ -224,7 +227,9 @@ export async function startOperator(parts: OperatorParts): Promise<Operator> {
   metrics.gaugeFrom("gatewarden_referenced_objects", "Secrets and ConfigMaps that are watched by name.", () => [
     { value: referenced.watched() },
   ]);
-  metrics.gaugeFrom("gatewarden_status_queue", "Statuses that wait to be written.", () => [{ value: statuses.waiting() }]);
+  metrics.gaugeFrom("gatewarden_status_queue", "Statuses that wait to be written.", () => [
+    { value: statuses.waiting() },
+  ]);
   metrics.gaugeFrom("gatewarden_leads", "1 where this process writes.", () => [{ value: leads() ? 1 : 0 }]);
 
   const listed = (): boolean =>
@@ -277,7 +282,6 @@ export async function startOperator(parts: OperatorParts): Promise<Operator> {
     },
   };
 }
-
 
 function addressText({ host, port }: Address): string {
   if (host === undefined) return `[::]:${port}`;

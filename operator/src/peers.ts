@@ -53,9 +53,7 @@ export function createPeers(count: (gateway: string) => number): Peers {
 function assignment(proxies: number): JsonObject {
   const endpoints = Array.from({ length: proxies }, (_, index) => ({
     endpoint: {
-      address: {
-        socket_address: { address: `192.0.2.${(index % 254) + 1}`, port_value: Math.floor(index / 254) + 1 },
-      },
+      address: { socket_address: { address: `192.0.2.${(index % 254) + 1}`, port_value: Math.floor(index / 254) + 1 } },
     },
   }));
   return {

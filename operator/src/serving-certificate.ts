@@ -161,7 +161,8 @@ export function readPair(
   if (pair.caPem === "") return { ok: false, message: "ca.crt is empty: the issuer must be one that says its CA" };
   try {
     const leaf = new X509Certificate(pair.certPem);
-    if (!leaf.checkPrivateKey(createPrivateKey(pair.keyPem))) return { ok: false, message: "tls.key is not of tls.crt" };
+    if (!leaf.checkPrivateKey(createPrivateKey(pair.keyPem)))
+      return { ok: false, message: "tls.key is not of tls.crt" };
     new X509Certificate(pair.caPem);
   } catch (error) {
     // OpenSSL's texts name the fault, never the content.

@@ -80,7 +80,7 @@ export function createTokenReviewer(
         ? known.identity
         : { ok: false, message: "the API server cannot be asked about the token" };
     }
-    const identity = judge((result.value.status ?? {}) as TokenReviewStatus, expiresAtMs);
+    const identity = judge(result.value.status ?? {}, expiresAtMs);
     onReview(identity.ok ? "accepted" : "refused");
     return remember(hash, identity);
   };

@@ -7,7 +7,11 @@ import { createFakeClient, failure, type FakeClient } from "./fake-client.ts";
 import { createManualClock, type ManualClock } from "./manual-clock.ts";
 import { makeKeyPair } from "./self-signed.ts";
 
-const certificate: KubeObject = { kind: "Certificate", metadata: { name: "web", namespace: "shop" }, spec: { secretName: "web" } };
+const certificate: KubeObject = {
+  kind: "Certificate",
+  metadata: { name: "web", namespace: "shop" },
+  spec: { secretName: "web" },
+};
 const wanted = { namespace: "shop", name: "web", object: certificate };
 const unwanted = { namespace: "shop", name: "web", object: undefined };
 

@@ -21,31 +21,59 @@ describe("the guard of addresses", () => {
   const guard = createAddressGuard([]);
 
   test.each([
-    ...["127.0.0.1", "127.9.9.9", "0.0.0.0", "10.1.2.3", "172.16.0.1", "172.31.255.255", "192.168.1.1", "169.254.169.254"],
+    ...[
+      "127.0.0.1",
+      "127.9.9.9",
+      "0.0.0.0",
+      "10.1.2.3",
+      "172.16.0.1",
+      "172.31.255.255",
+      "192.168.1.1",
+      "169.254.169.254",
+    ],
     ...["100.64.0.1", "192.0.2.1", "198.18.0.1", "224.0.0.1", "255.255.255.255", "240.0.0.1"],
     ...["::1", "::", "fe80::1", "fc00::1", "fd12::1", "ff02::1", "2001:db8::1", "::127.0.0.1"],
-    ...["::ffff:127.0.0.1", "::ffff:a9fe:a9fe", "0:0:0:0:0:ffff:10.0.0.1", "64:ff9b::7f00:1", "64:ff9b::169.254.169.254", "2002:7f00:1::", "2002:a00:1::1"],
+    ...[
+      "::ffff:127.0.0.1",
+      "::ffff:a9fe:a9fe",
+      "0:0:0:0:0:ffff:10.0.0.1",
+      "64:ff9b::7f00:1",
+      "64:ff9b::169.254.169.254",
+      "2002:7f00:1::",
+      "2002:a00:1::1",
+    ],
     ...["fe80::1%eth0", "localhost", "", "1.2.3"],
   ])("refuses %s", (address) => {
     expect(guard.refusal(address)).toBeDefined();
   });
 
-  test.each(["1.1.1.1", "172.15.0.1", "172.32.0.1", "8.8.8.8", "2606:4700::1111", "::ffff:8.8.8.8", "64:ff9b::808:808"])(
-    "lets %s pass",
-    (address) => {
-      expect(guard.refusal(address)).toBeUndefined();
-    },
-  );
+  test.each([
+    "1.1.1.1",
+    "172.15.0.1",
+    "172.32.0.1",
+    "8.8.8.8",
+    "2606:4700::1111",
+    "::ffff:8.8.8.8",
+    "64:ff9b::808:808",
+  ])("lets %s pass", (address) => {
+    expect(guard.refusal(address)).toBeUndefined();
+  });
 
   test("lets pass what a flag allows, in whatever form it comes", () => {
     const open = createAddressGuard(["10.1.0.0/16", "fd00::/8"]);
-    expect(["10.1.2.3", "::ffff:10.1.2.3", "fd00::1"].map((address) => open.refusal(address))).toEqual([undefined, undefined, undefined]);
+    expect(["10.1.2.3", "::ffff:10.1.2.3", "fd00::1"].map((address) => open.refusal(address))).toEqual([
+      undefined,
+      undefined,
+      undefined,
+    ]);
     expect(open.refusal("10.2.0.1")).toBeDefined();
   });
 
   test("lets a backend be in the cluster, but never on this machine or its link", () => {
     const backend = createAddressGuard([], true);
-    expect(["10.0.0.1", "192.168.0.1", "fd00::1", "::ffff:10.0.0.1"].map((address) => backend.refusal(address))).toEqual(Array(4).fill(undefined));
+    expect(
+      ["10.0.0.1", "192.168.0.1", "fd00::1", "::ffff:10.0.0.1"].map((address) => backend.refusal(address)),
+    ).toEqual(Array(4).fill(undefined));
     for (const address of ["127.0.0.1", "169.254.169.254", "::1", "fe80::1", "::ffff:127.0.0.1", "0.0.0.0"])
       expect(backend.refusal(address)).toBeDefined();
   });
@@ -53,18 +81,34 @@ describe("the guard of addresses", () => {
 
 describe("a key set", () => {
   test("keeps public members only", () => {
-    const mixed = { keys: [{ ...RSA, d: "secret", p: "secret", x5u: "https://x", extra: 1 }, { kty: "oct", k: "secret" }, { kty: "EC", crv: "P-256", x: "a", y: "b", d: "secret" }] };
+    const mixed = {
+      keys: [
+        { ...RSA, d: "secret", p: "secret", x5u: "https://x", extra: 1 },
+        { kty: "oct", k: "secret" },
+        { kty: "EC", crv: "P-256", x: "a", y: "b", d: "secret" },
+      ],
+    };
     expect(JSON.parse((publicKeySet(JSON.stringify(mixed)) as { text: string }).text)).toEqual({
-      keys: [{ kty: "RSA", alg: "RS256", kid: "1", n: "AQAB", e: "AQAB" }, { kty: "EC", crv: "P-256", x: "a", y: "b" }],
+      keys: [
+        { kty: "RSA", alg: "RS256", kid: "1", n: "AQAB", e: "AQAB" },
+        { kty: "EC", crv: "P-256", x: "a", y: "b" },
+      ],
     });
   });
 
-  test.each(["", "<html>", "null", "[]", "{}", '{"keys":{}}', '{"keys":[]}', '{"keys":[{"kty":"oct","k":"s"}]}', '{"keys":[null,7,"x",{"kty":"__proto__"}]}'])(
-    "is not %j",
-    (text) => {
-      expect(publicKeySet(text).ok).toBe(false);
-    },
-  );
+  test.each([
+    "",
+    "<html>",
+    "null",
+    "[]",
+    "{}",
+    '{"keys":{}}',
+    '{"keys":[]}',
+    '{"keys":[{"kty":"oct","k":"s"}]}',
+    '{"keys":[null,7,"x",{"kty":"__proto__"}]}',
+  ])("is not %j", (text) => {
+    expect(publicKeySet(text).ok).toBe(false);
+  });
 });
 
 type Handler = (request: IncomingMessage, response: ServerResponse) => void;
@@ -166,7 +210,10 @@ describe("fetching", () => {
   test("connects to the address that was checked: a name that changes in between gains nothing", async () => {
     const lookup = resolving("127.0.0.1", "169.254.169.254");
     expect(await get(`https://sso.test:${port}/keys`, { lookup })).toMatchObject({ type: "body" });
-    expect(await get(`https://sso.test:${port}/keys`, { lookup })).toMatchObject({ type: "failed", message: expect.stringContaining("169.254.169.254") });
+    expect(await get(`https://sso.test:${port}/keys`, { lookup })).toMatchObject({
+      type: "failed",
+      message: expect.stringContaining("169.254.169.254"),
+    });
   });
 
   test("follows redirects within the origin only, and not for ever", async () => {
@@ -177,13 +224,19 @@ describe("fetching", () => {
       else response.writeHead(302, { location: `https://169.254.169.254:${port}/keys` }).end();
     };
     expect(await get(`https://sso.test:${port}/moved`)).toMatchObject({ type: "body" });
-    expect(await get(`https://sso.test:${port}/away`)).toEqual({ type: "failed", message: "it redirects to another host" });
+    expect(await get(`https://sso.test:${port}/away`)).toEqual({
+      type: "failed",
+      message: "it redirects to another host",
+    });
     expect(await get(`https://sso.test:${port}/circle`)).toEqual({ type: "failed", message: "too many redirects" });
   });
 
   test("ends an answer that is too large, or cut", async () => {
     handler = (_request, response) => response.end("x".repeat(1024 * 1024 + 1));
-    expect(await get(`https://sso.test:${port}/keys`)).toEqual({ type: "failed", message: "the answer is larger than 1 MiB" });
+    expect(await get(`https://sso.test:${port}/keys`)).toEqual({
+      type: "failed",
+      message: "the answer is larger than 1 MiB",
+    });
     handler = (_request, response) => {
       response.writeHead(200, { "content-length": 100 }).write("{");
       setTimeout(() => response.destroy(), 20);
@@ -214,18 +267,31 @@ describe("the keeper", () => {
   let told: Change[];
   let keeper: JwksKeeper;
 
-  const source = (id: string, rest: Partial<JwksSource> = {}): JwksSource => ({ id, type: "URI", uri: `https://${id}.test/keys`, ...rest });
+  const source = (id: string, rest: Partial<JwksSource> = {}): JwksSource => ({
+    id,
+    type: "URI",
+    uri: `https://${id}.test/keys`,
+    ...rest,
+  });
   const body = (text = SET, etag?: string): FetchResult => ({ type: "body", text, etag });
-  const states = (id: string): readonly JwksState[] => told.filter(({ key }) => key.name === id).map(({ object }) => object?.spec as JwksState);
+  const states = (id: string): readonly JwksState[] =>
+    told.filter(({ key }) => key.name === id).map(({ object }) => object?.spec as JwksState);
   const last = (id: string): JwksState | undefined => states(id).at(-1);
 
   beforeEach(() => {
     clock = createManualClock();
-    [stored, answers, asked, told] = [new Map(), new Map(), [], []];
+    stored = new Map();
+    answers = new Map();
+    asked = [];
+    told = [];
     keeper = createJwksKeeper({
       clock,
       log: silentLog,
-      store: { get: (id) => stored.get(id), put: (id, set) => void stored.set(id, set), remove: (id) => void stored.delete(id) },
+      store: {
+        get: (id) => stored.get(id),
+        put: (id, set) => void stored.set(id, set),
+        remove: (id) => void stored.delete(id),
+      },
       onChange: (change) => told.push(change),
       fetch({ url, etag }) {
         asked.push(etag === undefined ? url.href : `${url.href} ${etag}`);
@@ -280,7 +346,7 @@ describe("the keeper", () => {
     expect(keeper.pending()).toBe(1);
   });
 
-  test("begins with what the process before it knew", async () => {
+  test("begins with what the process before it knew", () => {
     stored.set("a", { jwks: SET, fetchedAt: new Date(clock.now() - 1_000).toISOString() });
     stored.set("old", { jwks: SET, fetchedAt: new Date(clock.now() - 25 * 3_600_000).toISOString() });
     keeper.update([source("a"), source("old")], []);

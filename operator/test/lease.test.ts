@@ -34,7 +34,8 @@ describe("the lease", () => {
     api = createFakeClient(({ verb, body }) => {
       if (away) return failure(0, "NoAnswer");
       if (verb === "get") return stored === undefined ? failure(404) : { ok: true, value: stored };
-      const fresh = verb === "create" ? stored === undefined : stored?.metadata.resourceVersion === body?.metadata.resourceVersion;
+      const fresh =
+        verb === "create" ? stored === undefined : stored?.metadata.resourceVersion === body?.metadata.resourceVersion;
       if (!fresh || body === undefined) return failure(409, "Conflict");
       version += 1;
       stored = { ...body, metadata: { ...body.metadata, resourceVersion: String(version) } };
@@ -87,7 +88,10 @@ describe("the lease", () => {
   });
 
   test("is taken over at once from a process that is known to have ended", async () => {
-    stored = { metadata: { name: "gatewarden", resourceVersion: "0" }, spec: { holderIdentity: "dead", leaseDurationSeconds: 15 } };
+    stored = {
+      metadata: { name: "gatewarden", resourceVersion: "0" },
+      spec: { holderIdentity: "dead", leaseDurationSeconds: 15 },
+    };
     const election = begin("a");
     await clock.advance(0);
     expect(election.leads()).toBe(true);

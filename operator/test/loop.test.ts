@@ -34,7 +34,10 @@ describe("the loop", () => {
     answer = () => EMPTY;
     const engine: Engine = {
       apply(changes, nowMs) {
-        seen.push({ names: changes.map(({ key, object }) => `${key.name}@${object?.metadata.resourceVersion ?? "gone"}`), at: nowMs - start });
+        seen.push({
+          names: changes.map(({ key, object }) => `${key.name}@${object?.metadata.resourceVersion ?? "gone"}`),
+          at: nowMs - start,
+        });
         return answer(changes);
       },
     };
@@ -54,7 +57,10 @@ describe("the loop", () => {
   test("catches up with everything in pieces, routes last", async () => {
     for (let index = 0; index < 1_000; index += 1) {
       const name = String(index);
-      loop.put({ key: { kind: index % 2 === 0 ? "HTTPRoute" : "Service", namespace: "a", name }, object: { metadata: { name } } });
+      loop.put({
+        key: { kind: index % 2 === 0 ? "HTTPRoute" : "Service", namespace: "a", name },
+        object: { metadata: { name } },
+      });
     }
     await loop.catchUp();
     expect(loop.waiting()).toBe(0);

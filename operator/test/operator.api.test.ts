@@ -97,27 +97,87 @@ function fakeEngine(tenant: string, taken: Change[]): Engine {
         const generation = object.metadata.generation ?? 1;
         switch (key.kind) {
           case "Gateway":
-            return [{ key, status: { kind: "Gateway", generation, conditions: [CONDITION], addresses: [{ type: "IPAddress", value: "127.0.0.9" }], listeners: [{ name: "http", supportedKinds: [{ group: "gateway.networking.k8s.io", kind: "HTTPRoute" }], attachedRoutes: 1, conditions: [CONDITION] }] } }];
+            return [
+              {
+                key,
+                status: {
+                  kind: "Gateway",
+                  generation,
+                  conditions: [CONDITION],
+                  addresses: [{ type: "IPAddress", value: "127.0.0.9" }],
+                  listeners: [
+                    {
+                      name: "http",
+                      supportedKinds: [{ group: "gateway.networking.k8s.io", kind: "HTTPRoute" }],
+                      attachedRoutes: 1,
+                      conditions: [CONDITION],
+                    },
+                  ],
+                },
+              },
+            ];
           case "HTTPRoute":
-            return [{ key, status: { kind: "HTTPRoute", generation, parents: [{ parentRef: { name: "web" }, gateway: `${tenant}/web`, conditions: [CONDITION] }] } }];
+            return [
+              {
+                key,
+                status: {
+                  kind: "HTTPRoute",
+                  generation,
+                  parents: [{ parentRef: { name: "web" }, gateway: `${tenant}/web`, conditions: [CONDITION] }],
+                },
+              },
+            ];
           case "ApiPolicy":
-            return [{ key, status: { kind: "ApiPolicy", generation, target: "HTTPRoute orders", ancestors: [{ ancestorRef: { group: "gateway.networking.k8s.io", kind: "Gateway", namespace: tenant, name: "web" }, gateway: `${tenant}/web`, conditions: [CONDITION] }] } }];
+            return [
+              {
+                key,
+                status: {
+                  kind: "ApiPolicy",
+                  generation,
+                  target: "HTTPRoute orders",
+                  ancestors: [
+                    {
+                      ancestorRef: {
+                        group: "gateway.networking.k8s.io",
+                        kind: "Gateway",
+                        namespace: tenant,
+                        name: "web",
+                      },
+                      gateway: `${tenant}/web`,
+                      conditions: [CONDITION],
+                    },
+                  ],
+                },
+              },
+            ];
           case "ApiConsumer":
-            return [{ key, status: { kind: "ApiConsumer", generation, conditions: [CONDITION], credentials: [], gateways: [] } }];
+            return [
+              {
+                key,
+                status: { kind: "ApiConsumer", generation, conditions: [CONDITION], credentials: [], gateways: [] },
+              },
+            ];
           default:
             return [];
         }
       });
       if (asked || !known.has("ApiPolicy")) return { ...EMPTY, statuses };
       asked = true;
-      const add = (["Secret", "ConfigMap"] as const).flatMap((kind) => ["read", "absent"].map((name) => ({ kind, namespace: tenant, name })));
+      const add = (["Secret", "ConfigMap"] as const).flatMap((kind) =>
+        ["read", "absent"].map((name) => ({ kind, namespace: tenant, name })),
+      );
       const certificate: KubeObject = {
         apiVersion: "cert-manager.io/v1",
         kind: "Certificate",
         metadata: { name: "web", namespace: tenant },
         spec: { secretName: "web", dnsNames: ["web.test"], issuerRef: { kind: "Issuer", name: "none" } },
       };
-      return { ...EMPTY, statuses, watch: { add, remove: [] }, certificates: [{ namespace: tenant, name: "web", object: certificate }] };
+      return {
+        ...EMPTY,
+        statuses,
+        watch: { add, remove: [] },
+        certificates: [{ namespace: tenant, name: "web", object: certificate }],
+      };
     },
   };
 }
@@ -134,13 +194,20 @@ describe("the operator with the rights that we ship", () => {
   const taken: Change[] = [];
   const metrics = createRegistry();
 
-  const read = async (plural: string, name: string, group = "gateway.networking.k8s.io/v1", namespace = tenant): Promise<KubeObject | undefined> => {
+  const read = async (
+    plural: string,
+    name: string,
+    group = "gateway.networking.k8s.io/v1",
+    namespace = tenant,
+  ): Promise<KubeObject | undefined> => {
     const root = group === "v1" ? "/api/v1" : `/apis/${group}`;
     const result = await admin.get(`${root}/namespaces/${namespace}/${plural}/${name}`);
     return result.ok ? result.value : undefined;
   };
   const conditionOf = (status: unknown, type: string): string => {
-    const list = (status as { readonly conditions?: readonly { type: string; status: string; reason: string }[] } | undefined)?.conditions;
+    const list = (
+      status as { readonly conditions?: readonly { type: string; status: string; reason: string }[] } | undefined
+    )?.conditions;
     const found = list?.find((condition) => condition.type === type);
     return found === undefined ? "" : `${found.status} ${found.reason}`;
   };
@@ -152,12 +219,27 @@ describe("the operator with the rights that we ship", () => {
     tenant = await cluster.createNamespace("tenant");
     admin = await adminClient(cluster);
     await cluster.apply(crdManifests());
-    await cluster.kubectl(["wait", "--for=condition=Established", "customresourcedefinitions", "--all", "--timeout=60s"]);
+    await cluster.kubectl([
+      "wait",
+      "--for=condition=Established",
+      "customresourcedefinitions",
+      "--all",
+      "--timeout=60s",
+    ]);
     await cluster.apply(rbacManifest(own));
     await cluster.apply(ISSUER(own));
     await cluster.apply(TENANT(tenant));
     credentials = await accountCredentials(cluster, directory, own, "gatewarden");
-    const parsed = parseOperatorArguments(["--namespace", own, "--xds-address", "127.0.0.1:0", "--metrics-address", "127.0.0.1:0", "--issuer", "Issuer/ca"]);
+    const parsed = parseOperatorArguments([
+      "--namespace",
+      own,
+      "--xds-address",
+      "127.0.0.1:0",
+      "--metrics-address",
+      "127.0.0.1:0",
+      "--issuer",
+      "Issuer/ca",
+    ]);
     if (!parsed.ok) throw new Error(parsed.message);
     operator = await startOperator({
       config: parsed.value,
@@ -192,18 +274,24 @@ describe("the operator with the rights that we ship", () => {
     const ca = await read("configmaps", "gatewarden-ca", "v1", own);
     const secret = await read("secrets", "gatewarden-xds", "v1", own);
     const published = (ca?.["data"] as Record<string, string>)["ca.crt"];
-    expect(published).toBe(Buffer.from((secret?.["data"] as Record<string, string>)["ca.crt"] ?? "", "base64").toString());
+    expect(published).toBe(
+      Buffer.from((secret?.["data"] as Record<string, string>)["ca.crt"] ?? "", "base64").toString(),
+    );
   }, 60_000);
 
   test("shows a renewed certificate without a restart", async () => {
     const port = await operator.serving;
-    const ca = ((await read("configmaps", "gatewarden-ca", "v1", own))?.["data"] as Record<string, string>)["ca.crt"] ?? "";
+    const ca =
+      ((await read("configmaps", "gatewarden-ca", "v1", own))?.["data"] as Record<string, string>)["ca.crt"] ?? "";
     const serial = (): Promise<string> =>
       new Promise((resolve, reject) => {
-        const socket = connect({ host: "127.0.0.1", port, servername: `gatewarden.${own}.svc`, ca, ALPNProtocols: ["h2"] }, () => {
-          resolve(socket.getPeerCertificate().serialNumber);
-          socket.destroy();
-        });
+        const socket = connect(
+          { host: "127.0.0.1", port, servername: `gatewarden.${own}.svc`, ca, ALPNProtocols: ["h2"] },
+          () => {
+            resolve(socket.getPeerCertificate().serialNumber);
+            socket.destroy();
+          },
+        );
         socket.on("error", reject);
       });
     const before = await serial();
@@ -212,19 +300,39 @@ describe("the operator with the rights that we ship", () => {
   }, 60_000);
 
   test("answers exact paths only", async () => {
-    for (const [request, status] of [["/healthz", 200], ["/metrics", 200], ["/metrics/", 404], ["/metrics?x", 404], ["/", 404], ["/debug", 404]] as const)
+    for (const [request, status] of [
+      ["/healthz", 200],
+      ["/metrics", 200],
+      ["/metrics/", 404],
+      ["/metrics?x", 404],
+      ["/", 404],
+      ["/debug", 404],
+    ] as const)
       expect((await fetch(`http://127.0.0.1:${operator.metricsPort}${request}`)).status).toBe(status);
     expect((await fetch(`http://127.0.0.1:${operator.metricsPort}/metrics`, { method: "POST" })).status).toBe(405);
   });
 
   test("writes the statuses of every kind", async () => {
-    await until(async () => conditionOf((await read("gateways", "web"))?.status, "Programmed") === "False NoProxies", "Gateway");
+    await until(
+      async () => conditionOf((await read("gateways", "web"))?.status, "Programmed") === "False NoProxies",
+      "Gateway",
+    );
     const gateway = (await read("gateways", "web"))?.status as Record<string, unknown>;
     expect(gateway["addresses"]).toEqual([{ type: "IPAddress", value: "127.0.0.9" }]);
     expect(gateway["listeners"]).toHaveLength(1);
     await until(async () => (await read("httproutes", "orders"))?.status !== undefined, "HTTPRoute");
-    await until(async () => conditionOf((await read("apipolicies", "orders", "gatewarden.io/v1alpha1"))?.status, "Ready") === "Unknown NoProxies", "ApiPolicy");
-    await until(async () => conditionOf((await read("apiconsumers", "erp", "gatewarden.io/v1alpha1"))?.status, "Ready") === "False NotAttached", "ApiConsumer");
+    await until(
+      async () =>
+        conditionOf((await read("apipolicies", "orders", "gatewarden.io/v1alpha1"))?.status, "Ready") ===
+        "Unknown NoProxies",
+      "ApiPolicy",
+    );
+    await until(
+      async () =>
+        conditionOf((await read("apiconsumers", "erp", "gatewarden.io/v1alpha1"))?.status, "Ready") ===
+        "False NotAttached",
+      "ApiConsumer",
+    );
   });
 
   test("writes nothing more while nothing changes, also after others touched an object", async () => {
@@ -232,18 +340,32 @@ describe("the operator with the rights that we ship", () => {
     const before = /gatewarden_status_writes_total\{outcome="written"\} (\d+)/.exec(metrics.render())?.[1];
     await cluster.kubectl(["annotate", "gateway", "web", "--namespace", tenant, "note=1"]);
     await cluster.kubectl(["annotate", "apipolicy", "orders", "--namespace", tenant, "note=1"]);
-    await until(() => taken.filter(({ object }) => object?.metadata.annotations?.["note"] === "1").length >= 2, "both changes");
+    await until(
+      () => taken.filter(({ object }) => object?.metadata.annotations?.["note"] === "1").length >= 2,
+      "both changes",
+    );
     await until(() => metrics.render().includes("gatewarden_status_queue 0"), "an empty queue");
     expect(/gatewarden_status_writes_total\{outcome="written"\} (\d+)/.exec(metrics.render())?.[1]).toBe(before);
   });
 
   test("reads a Secret only where the namespace allows it, and follows when it does and when it no longer does", async () => {
-    const last = (kind: string, name: string): Change | undefined => taken.findLast(({ key }) => key.kind === kind && key.name === name && key.namespace === tenant);
+    const last = (kind: string, name: string): Change | undefined =>
+      taken.findLast(({ key }) => key.kind === kind && key.name === name && key.namespace === tenant);
     await until(() => last("ConfigMap", "read")?.object !== undefined, "the ConfigMap");
     expect(last("ConfigMap", "absent")).toMatchObject({ object: undefined });
     expect(last("ConfigMap", "absent")?.denied).toBeUndefined();
     expect(last("Secret", "read")).toMatchObject({ object: undefined, denied: true });
-    await cluster.kubectl(["create", "rolebinding", "gatewarden", "--namespace", tenant, "--clusterrole", "gatewarden-secrets", "--serviceaccount", `${own}:gatewarden`]);
+    await cluster.kubectl([
+      "create",
+      "rolebinding",
+      "gatewarden",
+      "--namespace",
+      tenant,
+      "--clusterrole",
+      "gatewarden-secrets",
+      "--serviceaccount",
+      `${own}:gatewarden`,
+    ]);
     await until(() => last("Secret", "read")?.object !== undefined, "the Secret");
     await until(() => last("Secret", "absent")?.denied === undefined, "the answer that the other Secret is not there");
     expect(last("Secret", "absent")).toMatchObject({ object: undefined });
@@ -253,10 +375,22 @@ describe("the operator with the rights that we ship", () => {
     const may = async (verb: string, resource: string, namespace?: string): Promise<boolean> => {
       const where = namespace === undefined ? ["--all-namespaces"] : ["--namespace", namespace];
       const account = `system:serviceaccount:${own}:gatewarden`;
-      const answer = await cluster.kubectl(["auth", "can-i", verb, resource, ...where, "--as", account]).catch(() => "no");
+      const answer = await cluster
+        .kubectl(["auth", "can-i", verb, resource, ...where, "--as", account])
+        .catch(() => "no");
       return answer.trim() === "yes";
     };
-    for (const [verb, resource] of [["get", "secrets"], ["list", "secrets"], ["watch", "secrets"], ["update", "gateways.gateway.networking.k8s.io"], ["patch", "apipolicies.gatewarden.io"], ["create", "configmaps"], ["delete", "configmaps"], ["create", "pods"], ["get", "nodes"]] as const)
+    for (const [verb, resource] of [
+      ["get", "secrets"],
+      ["list", "secrets"],
+      ["watch", "secrets"],
+      ["update", "gateways.gateway.networking.k8s.io"],
+      ["patch", "apipolicies.gatewarden.io"],
+      ["create", "configmaps"],
+      ["delete", "configmaps"],
+      ["create", "pods"],
+      ["get", "nodes"],
+    ] as const)
       expect(`${verb} ${resource} ${String(await may(verb, resource))}`).toBe(`${verb} ${resource} false`);
     expect(await may("get", "secrets", own)).toBe(false);
   }, 60_000);
@@ -278,13 +412,19 @@ describe("the operator with the rights that we ship", () => {
     expect(good).toMatchObject({ ok: true, gateways: new Set([`${tenant}/web`]) });
     expect(await review(await token("gateway-web", "vault"), signal)).toMatchObject({ ok: false });
     expect(await review(await token("default", "gatewarden"), signal)).toMatchObject({ ok: false });
-    const forged = (await token("gateway-web", "gatewarden")).replace(/[^.]+$/, (signature) => signature.split("").reverse().join(""));
+    const forged = (await token("gateway-web", "gatewarden")).replace(/[^.]+$/, (signature) =>
+      signature.split("").reverse().join(""),
+    );
     expect(await review(forged, signal)).toMatchObject({ ok: false });
     client.close();
   }, 30_000);
 
   test("holds the lease, and gives it back when it stops", async () => {
-    const holder = async (): Promise<unknown> => ((await read("leases", "gatewarden", "coordination.k8s.io/v1", own))?.spec as { holderIdentity?: string } | undefined)?.holderIdentity;
+    const holder = async (): Promise<unknown> =>
+      (
+        (await read("leases", "gatewarden", "coordination.k8s.io/v1", own))?.spec as
+          { holderIdentity?: string } | undefined
+      )?.holderIdentity;
     expect(await holder()).toMatch(new RegExp(`_${process.pid}_`));
     const began = Date.now();
     await operator.stop();

@@ -171,26 +171,26 @@ describe.each(["http1", "http2"] as const)("a reflector over %s", (protocol) => 
     ["503 in HTML", answer(503)],
     [
       "a cut connection",
-      (({ cut }) => {
+      ({ cut }) => {
         cut();
         return true;
-      }) as Fault,
+      },
     ],
     [
       "a half answer",
-      (({ response, cut }) => {
+      ({ response, cut }) => {
         response.writeHead(200, { "content-type": "application/json" });
         response.write('{"items":[{"metadata"');
         setImmediate(cut);
         return true;
-      }) as Fault,
+      },
     ],
     [
       "nonsense",
-      (({ response }) => {
+      ({ response }) => {
         response.end("{]\n");
         return true;
-      }) as Fault,
+      },
     ],
   ])("lives through %s on list and watch", async (_name, fault) => {
     server.setFault(fault);

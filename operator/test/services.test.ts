@@ -2,7 +2,10 @@ import { expect, test } from "@jest/globals";
 import type { KubeObject } from "@gatewarden/core/world.ts";
 import { createServiceDirectory } from "../src/kube/services.ts";
 
-const service = (ports: readonly object[]): KubeObject => ({ metadata: { name: "sso", namespace: "id" }, spec: { ports } });
+const service = (ports: readonly object[]): KubeObject => ({
+  metadata: { name: "sso", namespace: "id" },
+  spec: { ports },
+});
 const slice = (name: string, of: string, addresses: readonly string[], ready?: boolean): KubeObject => ({
   metadata: { name, namespace: "id", labels: { "kubernetes.io/service-name": of } },
   ports: [{ name: "https", port: 8443 }, { port: 9 }],
@@ -43,6 +46,9 @@ test("a Service's port is found at its ready endpoints", () => {
 test("an unnamed port goes to the unnamed one of the slice", () => {
   const directory = createServiceDirectory(() => 0);
   directory.note({ key: { kind: "Service", namespace: "id", name: "sso" }, object: service([{ port: 443 }]) });
-  directory.note({ key: { kind: "EndpointSlice", namespace: "id", name: "s1" }, object: slice("s1", "sso", ["10.0.0.1"]) });
+  directory.note({
+    key: { kind: "EndpointSlice", namespace: "id", name: "s1" },
+    object: slice("s1", "sso", ["10.0.0.1"]),
+  });
   expect(directory.endpoint("sso.id.svc", 443)).toEqual({ host: "10.0.0.1", port: 9 });
 });

@@ -1,6 +1,7 @@
 import { describe, expect, test } from "@jest/globals";
 import type { AncestorStatus, Condition, ObjectStatus } from "@gatewarden/core/world.ts";
-import { canonicalJson, composeStatus, ownPart, type ComposeContext } from "../src/status/compose.ts";
+import { composeStatus, type ComposeContext } from "../src/status/compose.ts";
+import { canonicalJson, ownPart } from "../src/status/own-part.ts";
 import type { Standing } from "../src/status/programmed.ts";
 
 const OURS = "gatewarden.io/gateway-controller";
@@ -78,7 +79,10 @@ describe("the status of a policy", () => {
   });
 
   test("has no Programmed where it is not accepted", () => {
-    const status = compose(undefined, policy(ancestor("web", { conditions: [condition("Accepted", "False", "Invalid")] })));
+    const status = compose(
+      undefined,
+      policy(ancestor("web", { conditions: [condition("Accepted", "False", "Invalid")] })),
+    );
     expect(status.ancestors[0]?.conditions.map(({ type }) => type)).toEqual(["Accepted"]);
     expect(ready(status)).toBe("False Invalid");
   });
@@ -90,7 +94,10 @@ describe("the status of a policy", () => {
   test("takes over what the core knows about Programmed", () => {
     const partly = { status: "True", reason: "PartiallyProgrammed", message: "rateLimit: shop/older wins" } as const;
     expect(ready(compose(undefined, policy(ancestor("web", { programmed: partly }))))).toBe("True PartiallyProgrammed");
-    const waiting = compose(undefined, policy(ancestor("web", { programmed: partly })), { state: "noProxies", turnedAway: undefined });
+    const waiting = compose(undefined, policy(ancestor("web", { programmed: partly })), {
+      state: "noProxies",
+      turnedAway: undefined,
+    });
     expect(ready(waiting)).toBe("Unknown NoProxies");
     const overridden = { status: "False", reason: "Overridden", message: "by shop/floor" } as const;
     expect(ready(compose(undefined, policy(ancestor("web", { programmed: overridden }))))).toBe("False Overridden");
@@ -99,27 +106,44 @@ describe("the status of a policy", () => {
   test("keeps times of conditions whose status stays, and other controllers' entries", () => {
     const first = compose(undefined, policy(ancestor("web")));
     const foreign = { controllerName: "other.io/c", ancestorRef: { name: "x" }, conditions: [] };
-    const aged = JSON.parse(JSON.stringify({ ...first, ancestors: [foreign, ...first.ancestors] }).replaceAll(NOW, EARLIER)) as Written;
+    const aged = JSON.parse(
+      JSON.stringify({ ...first, ancestors: [foreign, ...first.ancestors] }).replaceAll(NOW, EARLIER),
+    ) as Written;
     const next = compose(aged, policy(ancestor("web")), { state: "noProxies", turnedAway: undefined });
     expect(next.ancestors[0]).toEqual(foreign);
-    const times = Object.fromEntries(next.ancestors[1]?.conditions.map((entry) => [entry.type, entry.lastTransitionTime]) ?? []);
+    const times = Object.fromEntries(
+      next.ancestors[1]?.conditions.map((entry) => [entry.type, entry.lastTransitionTime]) ?? [],
+    );
     expect(times).toEqual({ Accepted: EARLIER, ResolvedRefs: EARLIER, Programmed: NOW });
   });
 
   test("shows at most fifteen ancestors, worst first, and sums up the others", () => {
     const many = Array.from({ length: 40 }, (_, index) => ancestor(`g${index}`));
-    const bad = ancestor("bad", { conditions: [condition("Accepted", "False", "UnsupportedForTarget", "x".repeat(30_000))] });
+    const bad = ancestor("bad", {
+      conditions: [condition("Accepted", "False", "UnsupportedForTarget", "x".repeat(30_000))],
+    });
     const status = compose(undefined, policy(...many, bad));
     expect(status.ancestors).toHaveLength(16);
     expect(status.ancestors[0]?.ancestorRef.name).toBe("bad");
-    expect(status.ancestors[15]?.ancestorRef).toEqual({ group: "gateway.networking.k8s.io", kind: "GatewayClass", name: "gatewarden" });
-    expect(status.ancestors[15]?.conditions[0]).toMatchObject({ type: "Aggregated", message: "26 more: 26 accepted, 26 programmed" });
+    expect(status.ancestors[15]?.ancestorRef).toEqual({
+      group: "gateway.networking.k8s.io",
+      kind: "GatewayClass",
+      name: "gatewarden",
+    });
+    expect(status.ancestors[15]?.conditions[0]).toMatchObject({
+      type: "Aggregated",
+      message: "26 more: 26 accepted, 26 programmed",
+    });
     expect(ready(status)).toBe("False UnsupportedForTarget");
     expect(JSON.stringify(status).length).toBeLessThan(32_768);
   });
 
   test("leaves sixteen entries in all where others fill the list", () => {
-    const foreign = Array.from({ length: 10 }, (_, index) => ({ controllerName: "other.io/c", ancestorRef: { name: `o${index}` }, conditions: [] }));
+    const foreign = Array.from({ length: 10 }, (_, index) => ({
+      controllerName: "other.io/c",
+      ancestorRef: { name: `o${index}` },
+      conditions: [],
+    }));
     const many = Array.from({ length: 9 }, (_, index) => ancestor(`g${index}`));
     const status = compose({ ancestors: foreign }, policy(...many));
     expect(status.ancestors).toHaveLength(16);
@@ -144,8 +168,20 @@ describe("the status of other kinds", () => {
   test("a route's parent keeps its times although the server filled in group and kind", () => {
     const parentRef = { name: "web" };
     const stored = { group: "gateway.networking.k8s.io", kind: "Gateway", name: "web" };
-    const wanted: ObjectStatus = { kind: "HTTPRoute", generation: 3, parents: [{ parentRef, conditions: [condition("Accepted")] }] };
-    const current = { parents: [{ controllerName: OURS, parentRef: stored, conditions: [{ ...condition("Accepted"), lastTransitionTime: EARLIER }] }] };
+    const wanted: ObjectStatus = {
+      kind: "HTTPRoute",
+      generation: 3,
+      parents: [{ parentRef, conditions: [condition("Accepted")] }],
+    };
+    const current = {
+      parents: [
+        {
+          controllerName: OURS,
+          parentRef: stored,
+          conditions: [{ ...condition("Accepted"), lastTransitionTime: EARLIER }],
+        },
+      ],
+    };
     const status = composeStatus(current, wanted, context());
     expect(status).toMatchObject({ parents: [{ conditions: [{ lastTransitionTime: EARLIER }] }] });
     expect(canonicalJson(ownPart("HTTPRoute", status, OURS))).toBe(canonicalJson(ownPart("HTTPRoute", current, OURS)));
@@ -161,7 +197,10 @@ describe("the status of other kinds", () => {
     };
     const of = (standing: Standing): unknown => composeStatus(undefined, wanted, context(standing));
     expect(of(programmed)).toMatchObject({
-      conditions: [{ type: "Accepted" }, { type: "Programmed", status: "True", message: "2 proxies have acknowledged everything" }],
+      conditions: [
+        { type: "Accepted" },
+        { type: "Programmed", status: "True", message: "2 proxies have acknowledged everything" },
+      ],
       listeners: [{ conditions: [{ type: "Programmed", status: "True" }] }],
     });
     expect(of({ state: "noProxies", turnedAway: "Envoy 1.36.0 is too old" })).toMatchObject({

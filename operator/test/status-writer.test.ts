@@ -18,7 +18,9 @@ const status = (generation = 1): ObjectStatus => ({
     {
       ancestorRef: { kind: "Gateway", name: "web" },
       gateway: "shop/web",
-      conditions: [{ type: "Accepted", status: "True", reason: "Accepted", message: "", observedGeneration: generation }],
+      conditions: [
+        { type: "Accepted", status: "True", reason: "Accepted", message: "", observedGeneration: generation },
+      ],
     },
   ],
 });
@@ -44,9 +46,11 @@ describe("the status writer", () => {
   const redactor = createRedactor();
   const owners = createOwners();
 
-  const writes = (): string[] => api.asked.filter(({ verb }) => verb !== "get").map(({ path }) => path.split("/").at(-2) ?? "");
+  const writes = (): string[] =>
+    api.asked.filter(({ verb }) => verb !== "get").map(({ path }) => path.split("/").at(-2) ?? "");
   const readyOf = (name: string): string => {
-    const own = stored.get(name)?.status as { readonly conditions?: readonly { readonly status: string; readonly reason: string }[] } | undefined;
+    const own = stored.get(name)?.status as
+      { readonly conditions?: readonly { readonly status: string; readonly reason: string }[] } | undefined;
     return `${own?.conditions?.[0]?.status ?? ""} ${own?.conditions?.[0]?.reason ?? ""}`;
   };
   const add = (name: string): void => {
@@ -63,7 +67,11 @@ describe("the status writer", () => {
     book = new Map();
     [conflicts, proxies, leads, running, most] = [0, 1, true, 0, 0];
     api = createFakeClient(({ verb, path, body }) => {
-      const name = path.replace(/\/status$/, "").split("/").at(-1) ?? "";
+      const name =
+        path
+          .replace(/\/status$/, "")
+          .split("/")
+          .at(-1) ?? "";
       const object = stored.get(name);
       if (object === undefined) return failure(404);
       if (verb === "get") return { ok: true, value: object };
@@ -71,7 +79,11 @@ describe("the status writer", () => {
         conflicts -= 1;
         return failure(409, "Conflict");
       }
-      const next = { ...object, status: body?.status, metadata: { ...object.metadata, resourceVersion: String(Number(object.metadata.resourceVersion) + 1) } };
+      const next = {
+        ...object,
+        status: body?.status,
+        metadata: { ...object.metadata, resourceVersion: String(Number(object.metadata.resourceVersion) + 1) },
+      };
       stored.set(name, next);
       return { ok: true, value: next };
     });
@@ -163,7 +175,10 @@ describe("the status writer", () => {
 
   test("takes values of Secrets out of what a proxy said", async () => {
     const secret = Buffer.from("s3cret-key-1").toString("base64");
-    redactor.note({ key: { kind: "Secret", namespace: "shop", name: "k" }, object: { metadata: { name: "k" }, data: { key: secret } } });
+    redactor.note({
+      key: { kind: "Secret", namespace: "shop", name: "k" },
+      object: { metadata: { name: "k" }, data: { key: secret } },
+    });
     const message = `Duplicated credential s3cret-key-1 (${secret})`;
     book.set("scope-a", { state: "refused", lacking: 1, refusal: { by: "proxy", message, node: "n" } });
     add("a");
@@ -234,7 +249,10 @@ describe("the status writer", () => {
   test("mends what somebody else changed", async () => {
     add("a");
     await clock.advance(1_000);
-    const broken = { ...(stored.get("a") as KubeObject), status: { conditions: [{ type: "Ready", status: "False", reason: "Prank" }] } };
+    const broken = {
+      ...(stored.get("a") as KubeObject),
+      status: { conditions: [{ type: "Ready", status: "False", reason: "Prank" }] },
+    };
     stored.set("a", broken);
     writer.seen(key("a"), broken);
     await clock.advance(1_000);

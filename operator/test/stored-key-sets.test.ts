@@ -37,7 +37,11 @@ describe("stored key sets", () => {
     expect(writes()).toBe(1);
     await first.stop();
     const second = await open();
-    expect([second.get("a"), second.get("b"), second.get("c")]).toEqual([{ jwks, fetchedAt: expect.any(String) }, { jwks, fetchedAt: expect.any(String) }, undefined]);
+    expect([second.get("a"), second.get("b"), second.get("c")]).toEqual([
+      { jwks, fetchedAt: expect.any(String) },
+      { jwks, fetchedAt: expect.any(String) },
+      undefined,
+    ]);
     await second.stop();
   });
 
@@ -72,7 +76,15 @@ describe("stored key sets", () => {
   });
 
   test("with nonsense in them are as if they were not there", async () => {
-    stored = { metadata: { name: "gatewarden-jwks" }, data: { a: "x", b: "null", c: JSON.stringify({ jwks: "{}", fetchedAt: now() }), d: JSON.stringify({ jwks, fetchedAt: "soon" }) } };
+    stored = {
+      metadata: { name: "gatewarden-jwks" },
+      data: {
+        a: "x",
+        b: "null",
+        c: JSON.stringify({ jwks: "{}", fetchedAt: now() }),
+        d: JSON.stringify({ jwks, fetchedAt: "soon" }),
+      },
+    };
     const sets = await open();
     expect(["a", "b", "c", "d"].map((id) => sets.get(id))).toEqual(Array(4).fill(undefined));
     await sets.stop();

@@ -19,7 +19,11 @@ describe("the review of a proxy's token", () => {
 
   beforeEach(() => {
     clock = createManualClock();
-    status = { authenticated: true, audiences: ["gatewarden"], user: { username: "system:serviceaccount:shop:gateway-web" } };
+    status = {
+      authenticated: true,
+      audiences: ["gatewarden"],
+      user: { username: "system:serviceaccount:shop:gateway-web" },
+    };
     api = createFakeClient(() =>
       status === undefined ? failure(0, "NoAnswer") : { ok: true, value: { metadata: { name: "" }, status } },
     );
@@ -28,15 +32,28 @@ describe("the review of a proxy's token", () => {
   });
 
   test("says whose proxy it is, and until when", async () => {
-    expect(await review(token())).toEqual({ ok: true, gateways: new Set(["shop/web"]), expiresAtMs: clock.now() + HOUR_MS });
+    expect(await review(token())).toEqual({
+      ok: true,
+      gateways: new Set(["shop/web"]),
+      expiresAtMs: clock.now() + HOUR_MS,
+    });
     expect(api.asked[0]?.body).toMatchObject({ spec: { audiences: ["gatewarden"] } });
   });
 
   test.each([
     ["not authenticated", { authenticated: false }],
-    ["of an authenticator that knows no audiences", { authenticated: true, user: { username: "system:serviceaccount:shop:gateway-web" } }],
-    ["for another audience", { authenticated: true, audiences: ["vault"], user: { username: "system:serviceaccount:shop:gateway-web" } }],
-    ["of another ServiceAccount", { authenticated: true, audiences: ["gatewarden"], user: { username: "system:serviceaccount:shop:web" } }],
+    [
+      "of an authenticator that knows no audiences",
+      { authenticated: true, user: { username: "system:serviceaccount:shop:gateway-web" } },
+    ],
+    [
+      "for another audience",
+      { authenticated: true, audiences: ["vault"], user: { username: "system:serviceaccount:shop:gateway-web" } },
+    ],
+    [
+      "of another ServiceAccount",
+      { authenticated: true, audiences: ["gatewarden"], user: { username: "system:serviceaccount:shop:web" } },
+    ],
     ["of a person", { authenticated: true, audiences: ["gatewarden"], user: { username: "gateway-web" } }],
     ["of nobody", {}],
   ])("refuses a token %s", async (_what, given) => {
@@ -68,7 +85,11 @@ describe("the review of a proxy's token", () => {
     expect(await review(same)).toMatchObject({ ok: false });
     expect(api.asked).toHaveLength(2);
     await clock.advance(60_001);
-    status = { authenticated: true, audiences: ["gatewarden"], user: { username: "system:serviceaccount:shop:gateway-web" } };
+    status = {
+      authenticated: true,
+      audiences: ["gatewarden"],
+      user: { username: "system:serviceaccount:shop:gateway-web" },
+    };
     expect(await review(same)).toMatchObject({ ok: true });
   });
 

@@ -90,7 +90,11 @@ async function serve(
   options: RunOptions,
 ): Promise<void> {
   const clock = systemClock;
-  const log = createLog("warn", (line) => void process.stderr.write(line), clock.now);
+  const log = createLog(
+    "warn",
+    (line) => void process.stderr.write(line),
+    () => clock.now(),
+  );
   const world = createOfflineWorld(
     createEngine({
       controllerName: "gatewarden.io/gateway-controller",
@@ -139,7 +143,10 @@ async function serve(
   let cancelTimer = (): void => undefined;
 
   const publish = (resources: readonly ResourceChange[]): void => {
-    xds.apply(resources).then(printer.print, (error: unknown) => say(String(error)));
+    xds.apply(resources).then(
+      () => printer.print(),
+      (error: unknown) => say(String(error)),
+    );
   };
   const carryOut = (outputs: readonly Output[]): void => {
     for (const output of outputs) {
@@ -170,7 +177,15 @@ async function serve(
   await writeFile(tokenFile, token, { mode: 0o600 });
   await writeFile(caFile, certPem);
   const xdsAddress = `127.0.0.1:${port}`;
-  const envoys = createEnvoys({ command: options.envoy, directory, xdsAddress, tokenFile, caFile, serverName: SERVER_NAME, say });
+  const envoys = createEnvoys({
+    command: options.envoy,
+    directory,
+    xdsAddress,
+    tokenFile,
+    caFile,
+    serverName: SERVER_NAME,
+    say,
+  });
   envoys.set([...gateways]);
 
   const read = async (): Promise<void> => {
@@ -191,8 +206,8 @@ async function serve(
 
 /** Calls `read` after each change in the folder, one at a time; resolves on SIGTERM or SIGINT. */
 async function untilStopped(folder: string, logDirectory: string, read: () => Promise<void>): Promise<void> {
-  const asked = Promise.withResolvers<void>();
-  const onSignal = (): void => asked.resolve();
+  const asked = Promise.withResolvers<undefined>();
+  const onSignal = (): void => asked.resolve(undefined);
   process.on("SIGTERM", onSignal);
   process.on("SIGINT", onSignal);
   let timer: NodeJS.Timeout | undefined;

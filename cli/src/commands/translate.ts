@@ -32,7 +32,8 @@ export async function translate(args: readonly string[]): Promise<number> {
   const paths = [...(flags.value.file ?? []), ...flags.positionals];
   const { output } = flags.value;
   if (paths.length === 0) return wrongUsage("translate", "no -f", USAGE);
-  if (output !== "yaml" && output !== "json") return wrongUsage("translate", `-o ${output}: expected yaml or json`, USAGE);
+  if (output !== "yaml" && output !== "json")
+    return wrongUsage("translate", `-o ${output}: expected yaml or json`, USAGE);
   const manifests = await readManifests(paths);
   if (!manifests.ok) {
     process.stderr.write(`gatewarden translate: ${manifests.message}\n`);
@@ -54,7 +55,9 @@ export async function translate(args: readonly string[]): Promise<number> {
     for (const { key, object } of manifests.value.objects.values()) redactor.note({ key, object });
   const page = { gateways: gatewaysOf(world, (text) => redactor.redact(text)), objects: objectsOf(world) };
   process.stdout.write(
-    output === "json" ? `${JSON.stringify(page, null, 2)}\n` : stringify(page, { aliasDuplicateObjects: false, lineWidth: 0 }),
+    output === "json"
+      ? `${JSON.stringify(page, null, 2)}\n`
+      : stringify(page, { aliasDuplicateObjects: false, lineWidth: 0 }),
   );
   return page.objects.every(({ status }) => isFine(status)) ? 0 : 1;
 }
@@ -83,7 +86,9 @@ function redacted(value: JsonValue, redact: (text: string) => string): JsonValue
   if (typeof value === "string") return redact(value);
   if (typeof value !== "object" || value === null) return value;
   if (Array.isArray(value)) return value.map((member: JsonValue) => redacted(member, redact));
-  return Object.fromEntries(Object.entries(value as JsonObject).map(([name, member]) => [name, redacted(member, redact)]));
+  return Object.fromEntries(
+    Object.entries(value as JsonObject).map(([name, member]) => [name, redacted(member, redact)]),
+  );
 }
 
 interface Reported {

@@ -37,7 +37,12 @@ export function createEnvoys(options: EnvoysOptions): Envoys {
     const folder = path.join(options.directory, gateway.replace("/", "_"));
     mkdirSync(folder, { recursive: true, mode: 0o700 });
     const file = path.join(folder, "bootstrap.json");
-    const config = bootstrap({ ...options, gateway, address: options.xdsAddress, admin: `unix:${path.join(folder, "admin.sock")}` });
+    const config = bootstrap({
+      ...options,
+      gateway,
+      address: options.xdsAddress,
+      admin: `unix:${path.join(folder, "admin.sock")}`,
+    });
     writeFileSync(file, JSON.stringify(config), { mode: 0o600 });
     // Its logs go to standard error; access logs of policies to our standard output.
     const child = spawn(options.command, ["--config-path", file, "--disable-hot-restart", "--log-level", "warning"], {

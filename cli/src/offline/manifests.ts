@@ -3,7 +3,13 @@ import { createHash } from "node:crypto";
 import { readdir, readFile, stat } from "node:fs/promises";
 import path from "node:path";
 import type { Kind, KubeObject, ObjectKey } from "@gatewarden/core/world.ts";
-import { apiVersion, CLUSTER_WIDE_KINDS, keyText, REFERENCED_KINDS, type KindInfo } from "@gatewarden/operator/kube/kinds.ts";
+import {
+  apiVersion,
+  CLUSTER_WIDE_KINDS,
+  keyText,
+  REFERENCED_KINDS,
+  type KindInfo,
+} from "@gatewarden/operator/kube/kinds.ts";
 import { parseAllDocuments } from "yaml";
 
 export interface Manifest {
@@ -18,8 +24,7 @@ export interface Manifests {
 }
 
 export type ManifestsResult =
-  | { readonly ok: true; readonly value: Manifests }
-  | { readonly ok: false; readonly message: string };
+  { readonly ok: true; readonly value: Manifests } | { readonly ok: false; readonly message: string };
 
 const EXTENSIONS = new Set([".yaml", ".yml", ".json"]);
 const LARGEST_FILE_BYTES = 32 * 1024 * 1024;
@@ -60,7 +65,8 @@ async function filesOf(paths: readonly string[]): Promise<readonly string[]> {
     }
     const entries = await readdir(given, { recursive: true, withFileTypes: true });
     for (const entry of entries)
-      if (entry.isFile() && EXTENSIONS.has(path.extname(entry.name))) found.push(path.join(entry.parentPath, entry.name));
+      if (entry.isFile() && EXTENSIONS.has(path.extname(entry.name)))
+        found.push(path.join(entry.parentPath, entry.name));
   }
   return found.sort();
 }
@@ -93,7 +99,8 @@ function take(value: unknown, objects: Map<string, Manifest>, notes: string[]): 
   const { name, namespace } = raw.metadata ?? {};
   if (typeof raw.kind !== "string" || typeof raw.apiVersion !== "string") return "an object has no apiVersion or kind";
   if (typeof name !== "string" || name === "") return `a ${raw.kind} has no metadata.name`;
-  if (namespace !== undefined && typeof namespace !== "string") return `${raw.kind} ${name}: metadata.namespace is not a text`;
+  if (namespace !== undefined && typeof namespace !== "string")
+    return `${raw.kind} ${name}: metadata.namespace is not a text`;
   const group = raw.apiVersion.includes("/") ? raw.apiVersion.slice(0, raw.apiVersion.indexOf("/")) : "";
   const kind = KINDS.find((info) => info.kind === raw.kind && info.group === group);
   if (kind === undefined) {
@@ -110,7 +117,8 @@ function take(value: unknown, objects: Map<string, Manifest>, notes: string[]): 
 function complete(kind: KindInfo, raw: KubeObject, name: string, namespace: string | undefined): Manifest {
   const key: ObjectKey = { kind: kind.kind, namespace: kind.namespaced ? (namespace ?? DEFAULT_NAMESPACE) : "", name };
   const { stringData, ...rest } = raw as KubeObject & { readonly stringData?: Readonly<Record<string, string>> };
-  const labels = kind.kind === "Namespace" ? { "kubernetes.io/metadata.name": name, ...raw.metadata.labels } : undefined;
+  const labels =
+    kind.kind === "Namespace" ? { "kubernetes.io/metadata.name": name, ...raw.metadata.labels } : undefined;
   const object: KubeObject = {
     ...rest,
     apiVersion: apiVersion(kind),
@@ -128,8 +136,13 @@ function complete(kind: KindInfo, raw: KubeObject, name: string, namespace: stri
   return { key, object };
 }
 
-function encoded(texts: Readonly<Record<string, string>>): Readonly<Record<string, string>> {
-  return Object.fromEntries(Object.entries(texts).map(([key, text]) => [key, Buffer.from(String(text)).toString("base64")]));
+function encoded(texts: Readonly<Record<string, unknown>>): Readonly<Record<string, string>> {
+  return Object.fromEntries(
+    Object.entries(texts).map(([key, text]) => [
+      key,
+      Buffer.from(typeof text === "string" ? text : JSON.stringify(text)).toString("base64"),
+    ]),
+  );
 }
 
 function digest(text: string): string {
@@ -146,9 +159,15 @@ function assume(objects: Map<string, Manifest>, notes: string[]): void {
   };
   for (const { key, object } of [...objects.values()]) {
     if (key.namespace !== "") add("Namespace", { metadata: { name: key.namespace } });
-    const className = key.kind === "Gateway" ? (object.spec as { gatewayClassName?: unknown } | undefined)?.gatewayClassName : undefined;
+    const className =
+      key.kind === "Gateway"
+        ? (object.spec as { gatewayClassName?: unknown } | undefined)?.gatewayClassName
+        : undefined;
     if (typeof className !== "string" || objects.has(`GatewayClass//${className}`)) continue;
     notes.push(`GatewayClass ${className} is not given and taken for ours`);
-    add("GatewayClass", { metadata: { name: className }, spec: { controllerName: "gatewarden.io/gateway-controller" } });
+    add("GatewayClass", {
+      metadata: { name: className },
+      spec: { controllerName: "gatewarden.io/gateway-controller" },
+    });
   }
 }

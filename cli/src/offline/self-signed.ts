@@ -34,7 +34,11 @@ export function selfSigned(dnsName: string, nowMs: number): SelfSigned {
   const serial = randomBytes(16);
   serial[0] = ((serial[0] ?? 0) & 0x7f) | 0x40; // positive, and no leading zero
   const extensions = sequence(
-    sequence(oid(OID.basicConstraints), element(0x01, Buffer.from([0xff])), element(0x04, sequence(element(0x01, Buffer.from([0xff]))))),
+    sequence(
+      oid(OID.basicConstraints),
+      element(0x01, Buffer.from([0xff])),
+      element(0x04, sequence(element(0x01, Buffer.from([0xff])))),
+    ),
     sequence(oid(OID.subjectAlternativeName), element(0x04, sequence(element(0x82, Buffer.from(dnsName, "ascii"))))),
   );
   const toBeSigned = sequence(
@@ -48,7 +52,10 @@ export function selfSigned(dnsName: string, nowMs: number): SelfSigned {
     element(0xa3, extensions),
   );
   const signature = element(0x03, Buffer.from([0]), sign("sha256", toBeSigned, privateKey));
-  const lines = sequence(toBeSigned, algorithm, signature).toString("base64").match(/.{1,64}/g) ?? [];
+  const lines =
+    sequence(toBeSigned, algorithm, signature)
+      .toString("base64")
+      .match(/.{1,64}/g) ?? [];
   return {
     certPem: `-----BEGIN CERTIFICATE-----\n${lines.join("\n")}\n-----END CERTIFICATE-----\n`,
     keyPem: privateKey.export({ type: "pkcs8", format: "pem" }).toString(),

@@ -40,8 +40,15 @@ export function createStatusPrinter({ world, xds, redact, say }: StatusPrinterOp
       standing: (gateway) => standingOf(keyText(key), gateway, owners, book),
     });
     const conditions = conditionsOf(composed);
-    const wanted = status.kind === "Gateway" ? "Programmed" : status.kind === "ApiPolicy" || status.kind === "ApiConsumer" ? "Ready" : "Accepted";
-    const condition = conditions.find(({ type, status: value }) => type === wanted && value !== "True") ?? conditions.find(({ type }) => type === wanted);
+    const wanted =
+      status.kind === "Gateway"
+        ? "Programmed"
+        : status.kind === "ApiPolicy" || status.kind === "ApiConsumer"
+          ? "Ready"
+          : "Accepted";
+    const condition =
+      conditions.find(({ type, status: value }) => type === wanted && value !== "True") ??
+      conditions.find(({ type }) => type === wanted);
     if (condition === undefined) return undefined;
     const why = condition.message === "" ? "" : `: ${condition.message}`;
     return `${condition.type}=${condition.status} ${condition.reason}${why}`;
@@ -70,6 +77,8 @@ interface Printed {
 
 function conditionsOf(status: Readonly<Record<string, unknown>>): readonly Printed[] {
   const own = (status["conditions"] ?? []) as readonly Printed[];
-  const parents = (status["parents"] ?? status["ancestors"] ?? []) as readonly { readonly conditions: readonly Printed[] }[];
+  const parents = (status["parents"] ?? status["ancestors"] ?? []) as readonly {
+    readonly conditions: readonly Printed[];
+  }[];
   return [...own, ...parents.flatMap(({ conditions }) => conditions)];
 }

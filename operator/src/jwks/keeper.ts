@@ -123,7 +123,10 @@ export function createJwksKeeper(options: JwksKeeperOptions): JwksKeeper {
         entry.etag = result.etag === undefined ? undefined : { url: result.from, value: result.etag };
       } else if (entry.good !== undefined) entry.good = { ...entry.good, fetchedAtMs: clock.now() };
       if (entry.good !== undefined)
-        store.put(entry.source.id, { jwks: entry.good.text, fetchedAt: new Date(entry.good.fetchedAtMs).toISOString() });
+        store.put(entry.source.id, {
+          jwks: entry.good.text,
+          fetchedAt: new Date(entry.good.fetchedAtMs).toISOString(),
+        });
       tell(entry, undefined);
       return true;
     }
@@ -203,8 +206,7 @@ async function locate(
     return { ok: false, message: `discovery: ${answer.type === "failed" ? answer.message : "no answer"}` };
   const document = parseDiscovery(answer.text);
   if (document === undefined) return { ok: false, message: "discovery: the answer is not a JSON object" };
-  if (document.issuer !== source.uri)
-    return { ok: false, message: "discovery: the document is of another issuer" };
+  if (document.issuer !== source.uri) return { ok: false, message: "discovery: the document is of another issuer" };
   const keys = typeof document.jwksUri === "string" ? URL.parse(document.jwksUri) : null;
   if (keys === null) return { ok: false, message: "discovery: no jwks_uri" };
   // The backend stands for the issuer's own host; a set elsewhere is fetched from there, under the same checks as any URI.

@@ -87,7 +87,8 @@ export async function openStoredKeySets(
     get: (id) => sets.get(id),
     put(id, stored) {
       const old = sets.get(id);
-      if (old?.jwks === stored.jwks && Date.parse(stored.fetchedAt) - Date.parse(old.fetchedAt) < REFRESH_AGE_MS) return;
+      if (old?.jwks === stored.jwks && Date.parse(stored.fetchedAt) - Date.parse(old.fetchedAt) < REFRESH_AGE_MS)
+        return;
       sets.set(id, stored);
       changed();
     },

@@ -145,15 +145,24 @@ export function tokenFromFile(file: string, clock: Clock): Credentials["headers"
   };
 }
 
+/** What client-node fills in. */
+interface LibraryOptions {
+  ca?: Buffer;
+  cert?: Buffer;
+  key?: Buffer;
+  servername?: string;
+  rejectUnauthorized?: boolean;
+  headers?: Record<string, unknown>;
+}
+
 async function throughLibrary(file: string, server: URL): Promise<Credentials> {
   const { KubeConfig } = await import("@kubernetes/client-node");
   const config = new KubeConfig();
   config.loadFromFile(file);
   const proxy = config.getCurrentCluster()?.proxyUrl;
   if (proxy !== undefined) throw new Error(`${file}: proxy-url is not supported`);
-  type Options = Parameters<typeof config.applyToHTTPSOptions>[0];
-  const read = async (): Promise<Options> => {
-    const options: Options = {};
+  const read = async (): Promise<LibraryOptions> => {
+    const options: LibraryOptions = {};
     await config.applyToHTTPSOptions(options);
     return options;
   };
@@ -162,9 +171,9 @@ async function throughLibrary(file: string, server: URL): Promise<Credentials> {
     material: async () => {
       const { ca, cert, key, servername, rejectUnauthorized } = await read();
       return {
-        ...named("ca", ca as Buffer | undefined),
-        ...named("cert", cert as Buffer | undefined),
-        ...named("key", key as Buffer | undefined),
+        ...named("ca", ca),
+        ...named("cert", cert),
+        ...named("key", key),
         ...(servername === undefined ? {} : { servername }),
         ...(rejectUnauthorized === undefined ? {} : { rejectUnauthorized }),
       };

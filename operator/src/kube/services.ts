@@ -13,7 +13,10 @@ interface ServiceSpec {
 }
 
 interface Slice {
-  readonly endpoints?: readonly { readonly addresses?: readonly string[]; readonly conditions?: { readonly ready?: boolean } }[];
+  readonly endpoints?: readonly {
+    readonly addresses?: readonly string[];
+    readonly conditions?: { readonly ready?: boolean };
+  }[];
   readonly ports?: readonly { readonly name?: string; readonly port?: number }[];
 }
 

@@ -117,11 +117,9 @@ function sendHttp1(
   });
 }
 
-function sendHttp2(
-  session: http2.ClientHttp2Session,
-  server: URL,
-  request: TransportRequest,
-): Promise<TransportResponse> {
+type Session = Pick<http2.ClientHttp2Session, "request">;
+
+function sendHttp2(session: Session, server: URL, request: TransportRequest): Promise<TransportResponse> {
   return new Promise((resolve, reject) => {
     if (request.signal.aborted) {
       reject(asError(request.signal.reason));
@@ -148,9 +146,8 @@ function sendHttp2(
     });
     stream.on("response", (headers) => {
       const plain: Record<string, string | undefined> = {};
-      for (const [name, value] of Object.entries(headers))
-        plain[name] = Array.isArray(value) ? value[0] : value === undefined ? undefined : String(value);
-      resolve({ status: Number(headers[":status"] ?? 0), headers: plain, body: stream });
+      for (const [name, value] of Object.entries(headers)) plain[name] = Array.isArray(value) ? value[0] : value;
+      resolve({ status: headers[":status"] ?? 0, headers: plain, body: stream });
     });
     if (request.body !== undefined) stream.end(request.body);
   });
@@ -158,7 +155,7 @@ function sendHttp2(
 
 interface Pool {
   /** A session with room, or undefined where the server speaks HTTP/1.1 only. */
-  acquire(signal: AbortSignal): Promise<http2.ClientHttp2Session | undefined>;
+  acquire(signal: AbortSignal): Promise<Session | undefined>;
   close(): void;
 }
 
@@ -227,10 +224,10 @@ function createPool(server: URL, material: () => Promise<TlsMaterial>, clock: Cl
 }
 
 /** The session, whose next request gives its place back when it closes. */
-function counted(connection: Connection): http2.ClientHttp2Session {
+function counted(connection: Connection): Session {
   const { session } = connection;
   return {
-    request(headers: http2.OutgoingHttpHeaders, options: http2.ClientSessionRequestOptions) {
+    request(headers, options) {
       try {
         const stream = session.request(headers, options);
         stream.once("close", () => (connection.streams -= 1));
@@ -240,7 +237,7 @@ function counted(connection: Connection): http2.ClientHttp2Session {
         throw error;
       }
     },
-  } as http2.ClientHttp2Session;
+  };
 }
 
 function openSocket(server: URL, material: TlsMaterial): Promise<tls.TLSSocket> {
@@ -286,5 +283,5 @@ function keepAlive(session: http2.ClientHttp2Session, clock: Clock): () => void 
 }
 
 function asError(reason: unknown): Error {
-  return reason instanceof Error ? reason : new Error(String(reason ?? "aborted"));
+  return reason instanceof Error ? reason : new Error(typeof reason === "string" ? reason : "aborted");
 }

@@ -3,10 +3,9 @@
  * are; times of transition are kept by {@link withTimes}.
  */
 import type { AncestorStatus, Condition, JsonObject, ObjectStatus, RouteParentStatus } from "@gatewarden/core/world.ts";
-import { cutText, readyCondition, withTimes, type WrittenCondition } from "./conditions.ts";
+import { cutText, readyCondition, withTimes } from "./conditions.ts";
+import { sameRef, type CurrentStatus, type ListEntry, type StatusJson } from "./own-part.ts";
 import { ancestorProgrammed, gatewayProgrammed, programmedCondition, worst, type Standing } from "./programmed.ts";
-
-export type StatusJson = Readonly<Record<string, unknown>>;
 
 export interface ComposeContext {
   readonly controllerName: string;
@@ -26,21 +25,6 @@ const LONGEST_TARGET = 2_048;
 /** A whole status stays below 32 KiB (rules R17): the more ancestors, the shorter what each may say. */
 const LONGEST_MESSAGE_OF_MANY = 400;
 const FEW = 4;
-
-interface ListEntry {
-  readonly controllerName?: string;
-  readonly conditions?: readonly Partial<WrittenCondition>[];
-  readonly ancestorRef?: JsonObject;
-  readonly parentRef?: JsonObject;
-  readonly name?: string;
-}
-
-interface CurrentStatus {
-  readonly conditions?: readonly Partial<WrittenCondition>[];
-  readonly ancestors?: readonly ListEntry[];
-  readonly parents?: readonly ListEntry[];
-  readonly listeners?: readonly ListEntry[];
-}
 
 /**
  * How each kind's status is written. Lists with several writers that Kubernetes treats as one value are read, changed and replaced; where
@@ -132,7 +116,9 @@ function gatewayStatus(
   const accepted = wanted.conditions.find((condition) => condition.type === "Accepted")?.status === "True";
   // What the core already knows to be impossible is not for the proxies to say.
   const programmed =
-    given?.status === "False" || !accepted ? given : gatewayProgrammed(context.standing(context.self), wanted.generation);
+    given?.status === "False" || !accepted
+      ? given
+      : gatewayProgrammed(context.standing(context.self), wanted.generation);
   const conditions = [
     ...wanted.conditions.filter((condition) => condition.type !== "Programmed"),
     ...(programmed === undefined ? [] : [programmed]),
@@ -168,11 +154,17 @@ function parentList(
   const room = Math.max(0, MOST_PARENTS - others.length);
   return [
     ...others,
-    ...parents.slice(0, room).map(({ parentRef, conditions }) => ({
-      parentRef,
-      controllerName: context.controllerName,
-      conditions: withTimes(conditions, ours.find((entry) => sameRef(entry.parentRef, parentRef))?.conditions, context.now),
-    })),
+    ...parents
+      .slice(0, room)
+      .map(({ parentRef, conditions }) => ({
+        parentRef,
+        controllerName: context.controllerName,
+        conditions: withTimes(
+          conditions,
+          ours.find((entry) => sameRef(entry.parentRef, parentRef))?.conditions,
+          context.now,
+        ),
+      })),
   ];
 }
 
@@ -189,7 +181,10 @@ function ancestorList(
   const all = ancestors
     .map((ancestor) => {
       const own = programmed ? ancestorProgrammed(ancestor, generation, context.standing) : undefined;
-      return { ancestorRef: ancestor.ancestorRef, conditions: [...ancestor.conditions, ...(own === undefined ? [] : [own])] };
+      return {
+        ancestorRef: ancestor.ancestorRef,
+        conditions: [...ancestor.conditions, ...(own === undefined ? [] : [own])],
+      };
     })
     .toSorted((a, b) => rank(a.conditions) - rank(b.conditions));
   const room = Math.max(0, MOST_ANCESTORS - others.length);
@@ -222,7 +217,8 @@ interface Entry {
 
 function aggregated(hidden: readonly Entry[], generation: number, gatewayClass: string): Entry {
   const count = (type: string): number =>
-    hidden.filter(({ conditions }) => conditions.some((entry) => entry.type === type && entry.status === "True")).length;
+    hidden.filter(({ conditions }) => conditions.some((entry) => entry.type === type && entry.status === "True"))
+      .length;
   const condition: Condition = {
     type: "Aggregated",
     status: "True",
@@ -248,67 +244,4 @@ function withoutOurs(old: CurrentStatus, controllerName: string): StatusJson {
     ...(old.ancestors === undefined ? {} : { ancestors: old.ancestors.filter(keep) }),
     ...(old.parents === undefined ? {} : { parents: old.parents.filter(keep) }),
   };
-}
-
-/** Equality of references; the API server fills in group and kind where a parentRef leaves them out. */
-function sameRef(a: JsonObject | undefined, b: JsonObject): boolean {
-  return a !== undefined && canonicalJson(fullRef(a)) === canonicalJson(fullRef(b));
-}
-
-function fullRef(ref: JsonObject): JsonObject {
-  return { group: "gateway.networking.k8s.io", kind: "Gateway", ...ref };
-}
-
-/** Condition types that are ours in lists with several writers. */
-const OURS = /^(Accepted|Programmed|ResolvedRefs|SupportedVersion|Ready|gatewarden\.io\/.*)$/;
-
-/** What of a status is ours, for comparing what is there with what is wanted; in one order, with the defaults that the server fills in. */
-export function ownPart(kind: ObjectStatus["kind"], status: unknown, controllerName: string): StatusJson {
-  const { conditions, ancestors, parents, listeners, ...rest } = (status ?? {}) as CurrentStatus & StatusJson;
-  const own = (entry: ListEntry): boolean => entry.controllerName === controllerName;
-  const ownAncestors = ancestors
-    ?.filter(own)
-    .map((entry) => ({ ...entry, ancestorRef: fullRef(entry.ancestorRef ?? {}), conditions: byType(entry.conditions) }));
-  switch (kind) {
-    case "ApiPolicy":
-      return { ...rest, conditions, ancestors: ownAncestors };
-    case "BackendTLSPolicy":
-      return { ancestors: ownAncestors };
-    case "HTTPRoute":
-      return {
-        parents: parents
-          ?.filter(own)
-          .map((entry) => ({ ...entry, parentRef: fullRef(entry.parentRef ?? {}), conditions: byType(entry.conditions) })),
-      };
-    case "ApiConsumer":
-      return { ...rest, conditions: byType(conditions) };
-    case "Gateway":
-      return {
-        addresses: rest["addresses"],
-        conditions: byType(conditions?.filter(({ type }) => OURS.test(type ?? ""))),
-        listeners: listeners
-          ?.toSorted((a, b) => order(a.name, b.name))
-          .map((entry) => ({ ...entry, conditions: byType(entry.conditions) })),
-      };
-    case "GatewayClass":
-      return { conditions: byType(conditions?.filter(({ type }) => OURS.test(type ?? ""))) };
-  }
-}
-
-/** Server-side apply keeps entries in the order in which they first came. */
-function byType(conditions: CurrentStatus["conditions"]): CurrentStatus["conditions"] {
-  return conditions?.toSorted((a, b) => order(a.type, b.type));
-}
-
-function order(a = "", b = ""): number {
-  return a < b ? -1 : a > b ? 1 : 0;
-}
-
-/** JSON text with sorted members, without `lastTransitionTime`: equal for statuses that say the same. */
-export function canonicalJson(value: unknown): string {
-  return JSON.stringify(value, (key, member: unknown) => {
-    if (key === "lastTransitionTime") return undefined;
-    if (typeof member !== "object" || member === null || Array.isArray(member)) return member;
-    return Object.fromEntries(Object.entries(member).sort(([x], [y]) => (x < y ? -1 : x > y ? 1 : 0)));
-  }) ?? "";
 }

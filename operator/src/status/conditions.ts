@@ -19,7 +19,14 @@ export function withTimes(
     const old = current?.find((entry) => entry.type === condition.type);
     const kept = old?.status === condition.status ? old.lastTransitionTime : undefined;
     const { type, status, reason, observedGeneration } = condition;
-    return { type, status, reason, message: cutText(condition.message, longestMessage), observedGeneration, lastTransitionTime: kept ?? now };
+    return {
+      type,
+      status,
+      reason,
+      message: cutText(condition.message, longestMessage),
+      observedGeneration,
+      lastTransitionTime: kept ?? now,
+    };
   });
 }
 
@@ -31,17 +38,32 @@ export function cutText(text: string, longest: number): string {
 export function readyCondition(sets: readonly (readonly Condition[])[], generation: number): Condition {
   const base = { type: "Ready", observedGeneration: generation } as const;
   if (sets.length === 0)
-    return { ...base, status: "False", reason: "NotAttached", message: "no Gateway of this operator serves its targets" };
+    return {
+      ...base,
+      status: "False",
+      reason: "NotAttached",
+      message: "no Gateway of this operator serves its targets",
+    };
   const all = sets.flat();
   for (const type of ["Accepted", "ResolvedRefs", "Programmed"]) {
     const bad = all.filter((condition) => condition.type === type && condition.status !== "True");
     const first = bad.find((condition) => condition.reason !== "NoProxies") ?? bad[0];
     if (first !== undefined)
-      return { ...base, status: first.reason === "NoProxies" ? "Unknown" : "False", reason: first.reason, message: first.message };
+      return {
+        ...base,
+        status: first.reason === "NoProxies" ? "Unknown" : "False",
+        reason: first.reason,
+        message: first.message,
+      };
   }
   const programmed = all.filter((condition) => condition.type === "Programmed");
   if (programmed.length === 0)
-    return { ...base, status: "False", reason: "NotAttached", message: "no Gateway of this operator serves its targets" };
+    return {
+      ...base,
+      status: "False",
+      reason: "NotAttached",
+      message: "no Gateway of this operator serves its targets",
+    };
   const partly = programmed.find((condition) => condition.reason !== "Programmed");
   return {
     ...base,

@@ -34,7 +34,12 @@ export function standingOf(owner: string, gateway: string, owners: Owners, book:
 
 /** The worst of several gateways' standings; undefined where there are none. */
 export function worst(standings: readonly Standing[]): Standing | undefined {
-  const order: Readonly<Record<Standing["state"], number>> = { rejected: 0, reconciling: 1, noProxies: 2, programmed: 3 };
+  const order: Readonly<Record<Standing["state"], number>> = {
+    rejected: 0,
+    reconciling: 1,
+    noProxies: 2,
+    programmed: 3,
+  };
   return standings.toSorted((a, b) => order[a.state] - order[b.state])[0];
 }
 
@@ -47,7 +52,12 @@ export function programmedCondition(standing: Standing, generation: number): Con
     case "noProxies":
       return { ...base, status: "False", reason: "NoProxies", message: "no proxy of this Gateway is connected" };
     case "reconciling":
-      return { ...base, status: "False", reason: "Reconciling", message: `${standing.done}/${standing.proxies} proxies` };
+      return {
+        ...base,
+        status: "False",
+        reason: "Reconciling",
+        message: `${standing.done}/${standing.proxies} proxies`,
+      };
     case "rejected":
       return { ...base, status: "False", reason: "RejectedByProxy", message: standing.message };
   }

@@ -30,7 +30,8 @@ export function createRedactor(): Redactor {
           for (const piece of piecesOf(encoded)) if (text.includes(piece)) pieces.add(piece);
       }
       let clean = text;
-      for (const piece of [...pieces].sort((a, b) => b.length - a.length)) clean = clean.replaceAll(piece, "[redacted]");
+      for (const piece of [...pieces].sort((a, b) => b.length - a.length))
+        clean = clean.replaceAll(piece, "[redacted]");
       return clean;
     },
   };

@@ -4,12 +4,14 @@
  */
 import { hash } from "node:crypto";
 import type { KubeObject, ObjectKey, ObjectStatus, StatusChange } from "@gatewarden/core/world.ts";
-import { sleep, type Clock } from "../clock.ts";
+import type { Clock } from "../clock.ts";
 import type { ApiFailure, ApiResult, KubeClient } from "../kube/client.ts";
 import { apiVersion, keyText, kindInfo, objectPath } from "../kube/kinds.ts";
 import type { Log } from "../log.ts";
-import { canonicalJson, composeStatus, ownPart, STATUS_METHOD, type ComposeContext, type StatusJson } from "./compose.ts";
+import { composeStatus, STATUS_METHOD, type ComposeContext } from "./compose.ts";
+import { canonicalJson, ownPart, type StatusJson } from "./own-part.ts";
 import type { Owners, ResourceName } from "./owners.ts";
+import { createPace } from "./pace.ts";
 import { standingOf, type Book } from "./programmed.ts";
 
 export interface StatusWriter {
@@ -40,9 +42,6 @@ export interface StatusWriterOptions {
 
 /** Writes that run at the same time. */
 const CONCURRENCY = 4;
-/** So many writes may follow one another at once; beyond that they keep a pace that leaves the API server to others. */
-const BURST = 200;
-const WRITES_PER_SECOND = 100;
 /** An acknowledgement takes a few ms: a status that only waits for one is held back that long, so that it is written once. */
 const HOLD_MS = 300;
 /** After a start proxies need a moment to come back: before that a status that is already there is not turned into NoProxies. */
@@ -153,7 +152,9 @@ export function createStatusWriter(options: StatusWriterOptions): StatusWriter {
   const judge = (item: Item): "write" | "nothing" | number => {
     const { wanted } = item;
     if (wanted === undefined) return item.seen === undefined ? "nothing" : "write";
-    const standings = gatewaysOf(item.key, wanted).map((gateway) => standingOf(keyText(item.key), gateway, owners, book));
+    const standings = gatewaysOf(item.key, wanted).map((gateway) =>
+      standingOf(keyText(item.key), gateway, owners, book),
+    );
     const summary = JSON.stringify(standings);
     const { settled } = item;
     if (settled?.wanted === wanted && settled.seen === item.seen && settled.standings === summary) return "nothing";
@@ -202,7 +203,8 @@ export function createStatusWriter(options: StatusWriterOptions): StatusWriter {
     const quick = failure.status === 409 && item.failures <= 5;
     const backoffMs = Math.min(LONGEST_RETRY_MS, FIRST_RETRY_MS * 2 ** Math.min(item.failures, 10));
     const delayMs = quick ? 20 : Math.max(failure.retryAfterMs ?? 0, backoffMs * (0.5 + clock.random()));
-    if (!quick) log.warn("a status could not be written", { object: text, status: failure.status, error: failure.message });
+    if (!quick)
+      log.warn("a status could not be written", { object: text, status: failure.status, error: failure.message });
     enqueue(text, delayMs);
   };
 
@@ -345,18 +347,4 @@ function hasOwn(status: unknown, controllerName: string): boolean {
   if (list !== undefined && list.some((entry) => entry.controllerName === controllerName)) return true;
   // Gateways are born with conditions of reason Pending.
   return conditions !== undefined && conditions.some((condition) => condition.reason !== "Pending");
-}
-
-/** A bucket of writes. */
-function createPace(clock: Clock): { take(signal: AbortSignal): Promise<void> } {
-  let tokens = BURST;
-  let at = clock.now();
-  return {
-    async take(signal) {
-      const now = clock.now();
-      tokens = Math.min(BURST, tokens + ((now - at) / 1000) * WRITES_PER_SECOND) - 1;
-      at = now;
-      if (tokens < 0) await sleep(clock, (-tokens / WRITES_PER_SECOND) * 1000, signal);
-    },
-  };
 }
