@@ -1,6 +1,5 @@
 import { afterEach, describe, expect, it } from "@jest/globals";
 import { eventually } from "../../e2e/cluster/condition.ts";
-import { SELF_CLUSTER } from "../src/bootstrap.ts";
 import { cluster, GATEWAY, scope, secret, startServer, type TestServer } from "./test-server.ts";
 
 let test: TestServer;
@@ -51,24 +50,3 @@ describe("many and slow clients", () => {
     await eventually("all streams are closed", () => test.counts["streams"] === 0);
   });
 });
-
-describe("the proxies of a gateway as a cluster", () => {
-  it("has one endpoint for each proxy, the same ones after a reconnect", async () => {
-    test = await startServer({ changes: [cluster("c")] });
-    const one = test.connect({ node: "one" });
-    one.subscribe("endpoint", [SELF_CLUSTER]);
-    const first = await one.nextAcked("endpoint");
-    expect(portsOf(first.resources)).toEqual([1]);
-    const two = test.connect({ node: "two" });
-    two.subscribe("endpoint", [SELF_CLUSTER]);
-    expect(portsOf((await two.nextAcked("endpoint")).resources)).toEqual([1, 2]);
-    expect(portsOf((await one.nextAcked("endpoint")).resources)).toEqual([1, 2]);
-    two.close();
-    const after = await one.nextAcked("endpoint");
-    expect(after.versions).toEqual(first.versions);
-  });
-});
-
-function portsOf(resources: readonly object[]): number[] {
-  return [...JSON.stringify(resources).matchAll(/"portValue":(\d+)/g)].map(([, port]) => Number(port));
-}

@@ -8,7 +8,6 @@ import type { Content } from "./content.ts";
 import { createEntry, type Entry, isQuarantined, statusOf } from "./entry.ts";
 import type { Proxy, Subscriber } from "./proxy.ts";
 import type { Encoded } from "./encode.ts";
-import { freeSlot } from "./self.ts";
 
 /** A proxy that comes back within this time was never away: streams end when their token or their connection gets old. */
 export const RECONNECT_GRACE_MS = 5_000;
@@ -16,8 +15,6 @@ export const RECONNECT_GRACE_MS = 5_000;
 export interface BookEvents {
   /** Statuses of these resources may differ; "all" when a proxy came, went or became complete. */
   readonly onChange: (keys: readonly ResourceKey[] | "all") => void;
-  /** The slots of all proxies, when there is one more or one less. */
-  readonly onProxies: (slots: readonly number[]) => void;
   readonly onQuarantine: (entry: Entry, refusal: Refusal) => void;
 }
 
@@ -39,6 +36,8 @@ export interface Book {
   settle(proxy: Proxy, entry: Entry): void;
   acknowledged(proxy: Proxy, entry: Entry, content: Content | undefined, current: boolean): void;
   refused(proxy: Proxy, entry: Entry, content: Content, message: string): void;
+  /** Forgets proxies that are away; nothing of the book runs afterwards. */
+  stop(): void;
   /** Nothing to keep: no resources and no proxies. */
   isEmpty(): boolean;
 }
@@ -50,7 +49,6 @@ export function createBook(clock: Clock, events: BookEvents): Book {
 
   const entriesOf = (type: ResourceType): Map<string, Entry> => resources.get(type) ?? new Map<string, Entry>();
   const streams = (): Subscriber[] => [...proxies].flatMap(({ stream }) => stream ?? []);
-  const slots = (): number[] => [...proxies].map(({ slot }) => slot);
   const tellStreams = (entry: Entry, isNew = false): void => {
     for (const proxy of proxies) {
       if (proxy.stream !== undefined) proxy.stream.changed(entry, isNew);
@@ -76,7 +74,6 @@ export function createBook(clock: Clock, events: BookEvents): Book {
   const leave = (proxy: Proxy): void => {
     proxies.delete(proxy);
     withdraw(proxy);
-    events.onProxies(slots());
     report("all");
   };
   /** Takes the proxy out of every resource's account. */
@@ -134,7 +131,6 @@ export function createBook(clock: Clock, events: BookEvents): Book {
         withdraw(proxy);
       }
       proxies.add(proxy);
-      if (known === undefined) events.onProxies(slots());
       report("all");
       return proxy;
     },
@@ -175,6 +171,9 @@ export function createBook(clock: Clock, events: BookEvents): Book {
       tellStreams(entry);
       report(entry);
       for (const stream of streams()) stream.flush();
+    },
+    stop() {
+      for (const proxy of proxies) proxy.stopGrace?.();
     },
     isEmpty: () => proxies.size === 0 && [...resources.values()].every((entries) => entries.size === 0),
   };

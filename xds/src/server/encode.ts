@@ -40,7 +40,7 @@ export function encodeInSlices(
   return rest();
 }
 
-export function encodeChange(change: ResourceChange, metrics: Metrics): Encoded {
+function encodeChange(change: ResourceChange, metrics: Metrics): Encoded {
   const { gateway, type, name, json, fallback } = change;
   const key = { gateway, type, name, fallback };
   if (json === undefined) {

@@ -13,8 +13,6 @@ export interface Subscriber {
 
 export interface Proxy {
   readonly node: string;
-  /** Tells it apart from the other proxies of its gateway. */
-  readonly slot: number;
   /** Undefined between two streams. */
   stream: Subscriber | undefined;
   /** It has acknowledged a first complete configuration: from then on it counts. */

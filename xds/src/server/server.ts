@@ -13,8 +13,7 @@ import type {
 } from "../types.ts";
 import { type Book, createBook } from "./book.ts";
 import { type CertificateResult, createServerCertificate } from "./certificate.ts";
-import { type Encoded, encodeChange, encodeInSlices } from "./encode.ts";
-import { selfEndpoints } from "./self.ts";
+import { type Encoded, encodeInSlices } from "./encode.ts";
 import { type Call, CallError, createGate, endingOf, handlersOf, type Identity, servicesOf } from "./gate.ts";
 import { serveCall } from "./call.ts";
 import type { Protocol } from "./discovery.ts";
@@ -94,9 +93,8 @@ export function createXdsServer(options: XdsServerOptions): XdsServer {
   const bookOf = (gateway: string): Book => {
     const known = books.get(gateway);
     if (known !== undefined) return known;
-    const book: Book = createBook(clock, {
+    const book = createBook(clock, {
       onChange: (keys) => options.onChange(gateway, keys),
-      onProxies: (slots) => book.publish([encodeChange(selfEndpoints(gateway, slots), metrics)]),
       onQuarantine({ type, name }, { by, node }) {
         metrics.quarantined(type);
         // Never the text: an Envoy may quote what stands in a Secret.
@@ -162,6 +160,7 @@ export function createXdsServer(options: XdsServerOptions): XdsServer {
       const cancel = clock.after(graceMs, () => server.forceShutdown());
       await closed;
       cancel();
+      for (const book of books.values()) book.stop();
     },
   };
 
