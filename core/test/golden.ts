@@ -52,7 +52,10 @@ export function goldenBootstraps({ directory }: GoldenCase): readonly JsonObject
 function evaluate(directory: string): Output {
   const documents = parseAllDocuments(readFileSync(join(directory, "in.yaml"), "utf8"));
   const changes = documents.map((document, at) => changeOf(document.toJS() as KubeObject, at));
-  return createEngine({ ...OPTIONS, requirePolicy: true }).apply(changes, NOW_MS);
+  const output = createEngine({ ...OPTIONS, requirePolicy: true }).apply(changes, NOW_MS);
+  const [fault] = output.faults ?? [];
+  if (fault !== undefined) throw new Error(`${fault.stage} ${fault.key}: ${fault.message}`);
+  return output;
 }
 
 /** As an API server would have it: with a uid, a generation and an age in the order of the file. */
@@ -71,7 +74,7 @@ function changeOf(written: KubeObject, at: number): Change {
   return { key: { kind: kind as Kind, namespace, name }, object };
 }
 
-/** What a case shows: types of resources, and `certificate` for cert-manager's. */
+/** What a case shows: types of resources, `certificate` for cert-manager's, kinds of the Gateway API for their statuses. */
 function shown(directory: string): readonly string[] {
   const [, more = ""] = /^# show: (.*)/.exec(readFileSync(join(directory, "in.yaml"), "utf8")) ?? [];
   return [...SHOWN, ...more.split(" ")];
@@ -84,7 +87,7 @@ function visible(
   return {
     statuses: Object.fromEntries(
       statuses
-        .filter(({ key }) => key.kind === "ApiPolicy" || key.kind === "ApiConsumer")
+        .filter(({ key }) => key.kind === "ApiPolicy" || key.kind === "ApiConsumer" || show.includes(key.kind))
         .map(({ key, status }) => [`${key.kind} ${key.namespace}/${key.name}`, status]),
     ),
     ...(jwks.add.length === 0 ? {} : { fetches: jwks.add }),

@@ -30,6 +30,7 @@ export function staticBootstrap(resources: Resources, options: StaticOptions = {
   const extensions = new Map(
     of("extension").map((extension) => [String(extension["name"]), extension["typed_config"] as JsonObject]),
   );
+  const secrets = new Set(of("secret").map((secret) => String(secret["name"])));
   const endpoints = new Map(of("endpoint").map((one) => [String(one["cluster_name"]), untyped(one)]));
   const settle = (value: JsonValue): JsonValue => {
     if (Array.isArray(value)) return value.map(settle);
@@ -39,6 +40,10 @@ export function staticBootstrap(resources: Resources, options: StaticOptions = {
     if (discovery !== undefined) {
       const name = String(object["name"]);
       return { name, typed_config: extensions.get(name) ?? discovery["default_config"] ?? {} };
+    }
+    if (object["sds_config"] !== undefined && !secrets.has(String(object["name"]))) {
+      // Not there: a proxy would wait for it. A file that never holds it is the static form of that.
+      return { ...object, sds_config: { path_config_source: { path: "/dev/null" } } };
     }
     const entries = Object.entries(object)
       .filter(([key]) => key !== "sds_config")
