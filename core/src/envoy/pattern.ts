@@ -12,20 +12,6 @@ export function safeRegex(regex: string): JsonObject {
   return { safe_regex: { regex } };
 }
 
-/**
- * Why Envoy would refuse this as RE2. JavaScript's syntax is checked, and what RE2 leaves out of it: look-around and back-references.
- */
-export function regexFault(regex: string): string | undefined {
-  if (/\(\?(?:[=!]|<[=!])/.test(regex)) return "look-around is not RE2";
-  if (/\\[1-9]|\\k</.test(regex)) return "back-references are not RE2";
-  try {
-    new RegExp(regex);
-    return undefined;
-  } catch (error) {
-    return error instanceof Error ? error.message : "no regular expression";
-  }
-}
-
 /** The regular expression that matches exactly this text. */
 export function quote(text: string): string {
   return text.replace(/[\\^$.*+?()[\]{}|/-]/g, (character) => (character === "/" ? "/" : `\\${character}`));

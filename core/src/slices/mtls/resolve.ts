@@ -1,6 +1,6 @@
 /** From the section as written to {@link Model}: CAs, revocation lists and our own certificate are read, and checked before Envoy sees them. */
 import { certificatesFault, revocationListsFault } from "../../envoy/pem.ts";
-import { regexFault } from "../../envoy/pattern.ts";
+import { regexFault } from "../../envoy/re2.ts";
 import type { Problem } from "../../problems.ts";
 import type { At, Lookup, Resolution } from "../../slice.ts";
 import type { BackendCertificate, BackendModel, ClientModel, Model } from "./model.ts";

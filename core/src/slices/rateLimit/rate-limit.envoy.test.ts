@@ -362,6 +362,24 @@ describe("several limits", () => {
   });
 });
 
+it("refuses a selector whose names would be too large a pattern, and Envoy takes what it does not refuse", async () => {
+  const consumers = Array.from({ length: 1_500 }, (_, at) => ({
+    name: `application-number-${String(at)}`,
+    labels: { plan: "free" },
+  }));
+  const spec: Spec = {
+    limits: [{ name: "some", requests: 1, per: "1h", match: { consumerSelector: { matchLabels: { plan: "free" } } } }],
+  };
+  const source = sourceOf("rateLimit");
+  const resolved = rateLimit.resolve(spec, atOf(source), lookupOf({ consumers: [...consumers, ...consumers] }));
+  expect(resolved).toMatchObject({
+    ok: false,
+    problems: [{ path: "spec.rateLimit.limits[0].match.consumerSelector" }],
+  });
+  await start({ "/": authenticated(pieceOf(modelOf(spec, "Route", { consumers })), "shop/application-number-1499") });
+  expect(await statuses(2, "/")).toEqual([200, 429]);
+});
+
 it("refuses what it cannot do", () => {
   const spec = schema.parse({ limits: [{ name: "all", ...SLOW, scope: "Global" }] });
   const source = sourceOf("rateLimit");

@@ -1,5 +1,6 @@
 /** From the section as written to {@link Model}: defaults, consumers, and what this version cannot do yet. */
 import type { KeyPart } from "../../envoy/collect.ts";
+import { MAX_PROGRAM_SIZE } from "../../envoy/re2.ts";
 import type { Problem } from "../../problems.ts";
 import { durationMs } from "../../schema/duration.ts";
 import type { At, Lookup, Resolution } from "../../slice.ts";
@@ -22,16 +23,27 @@ export function validate(spec: Spec, at: At): readonly Problem[] {
 }
 
 export function resolve(spec: Spec, at: At, lookup: Lookup): Resolution<Model> {
-  const [problem, ...others] = validate(spec, at);
+  const limits = spec.limits.map((limit) => resolveLimit(limit, at, lookup));
+  const [problem, ...others] = [...validate(spec, at), ...limits.flatMap((limit, index) => tooMany(limit, index, at))];
   if (problem !== undefined) return { ok: false, problems: [problem, ...others] };
-  return {
-    ok: true,
-    model: {
-      limits: spec.limits.map((limit) => resolveLimit(limit, at, lookup)),
-      headers: spec.headers ?? DEFAULTS.headers,
-    },
-  };
+  return { ok: true, model: { limits, headers: spec.headers ?? DEFAULTS.headers } };
 }
+
+/** All names stand in one pattern, whose size Envoy bounds (envoy/re2.ts). */
+function tooMany({ match }: Limit, index: number, { path }: At): readonly Problem[] {
+  const size = match?.consumers?.reduce((sum, name) => sum + name.length, 0) ?? 0;
+  if (size <= MAX_NAMES) return [];
+  return [
+    {
+      reason: "Invalid",
+      path: `${path}.limits[${String(index)}].match.consumerSelector`,
+      message: `chooses ${String(match?.consumers?.length)} consumers, more than fit into one limit`,
+      fix: "choose fewer, or write by: [{type: Consumer}] without a selector",
+    },
+  ];
+}
+
+const MAX_NAMES = MAX_PROGRAM_SIZE / 2;
 
 function resolveLimit(spec: LimitSpec, { source }: At, lookup: Lookup): Limit {
   const { name, requests } = spec;

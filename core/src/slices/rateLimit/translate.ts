@@ -3,12 +3,12 @@
  * ECDS filter, those of nearer policies in the virtual host, so that the branches and matches of a route count together and an edit of
  * another host refills nothing (envoy.md N). A route only says which limits count (`RouteAction.rate_limits`).
  */
-import { ABSENT_KEY, type CollectedLimit, collectLimits, KEYS_NAMESPACE, OVERFLOW_KEY } from "../../envoy/collect.ts";
-import { anyValue, oneOf, pathRegex, safeRegex } from "../../envoy/pattern.ts";
+import { ABSENT_KEY, type CollectedLimit, collectLimits, OVERFLOW_KEY } from "../../envoy/collect.ts";
 import { LOCAL_RATE_LIMIT } from "../../envoy/type-url.ts";
 import type { RouteContext, RoutePiece, SharedEntry, SlotName, Source } from "../../slice.ts";
 import type { JsonObject, JsonValue } from "../../world.ts";
-import type { Limit, Match, Model } from "./model.ts";
+import { actionsOf } from "./actions.ts";
+import type { Limit, Model } from "./model.ts";
 
 /** Slots by stage: `RouteAction.rate_limits[].stage` speaks to the filter of that stage. */
 const SLOTS = [
@@ -23,7 +23,6 @@ const SLOTS = [
 ] as const satisfies readonly SlotName[];
 type LimitSlot = (typeof SLOTS)[number];
 
-const CONSUMER_HEADER = "x-gatewarden-consumer";
 const MAX_UINT32 = 4_294_967_295;
 /** Envoy wants every interval to be a multiple of the default bucket's, which must not be shorter. */
 const INTERVAL_MS = 50;
@@ -171,42 +170,6 @@ function bucketOf({ requests, perMs, burst }: Limit): JsonObject {
   const times = perMs % INTERVAL_MS === 0 ? 1 : Math.min(INTERVAL_MS, Math.floor(MAX_UINT32 / requests));
   const intervalMs = Math.max(1, Math.round((perMs * times) / INTERVAL_MS)) * INTERVAL_MS;
   return { max_tokens: burst, tokens_per_fill: requests * times, fill_interval: seconds(intervalMs) };
-}
-
-function actionsOf({ id, match, keys }: Limit): readonly JsonObject[] {
-  const limit = { generic_key: { descriptor_key: "limit", descriptor_value: id } };
-  const matched = match === undefined ? [] : [matchAction(match)];
-  return [limit, ...matched, ...keyActions(id, keys)];
-}
-
-function keyActions(id: string, keys: Limit["keys"]): readonly JsonObject[] {
-  switch (keys.type) {
-    case "Together":
-      return [];
-    case "Consumer":
-      return [{ request_headers: { header_name: CONSUMER_HEADER, descriptor_key: "key", skip_if_absent: true } }];
-    case "Collected": {
-      const metadataKey = { key: KEYS_NAMESPACE, path: [{ key: id }] };
-      return [
-        {
-          metadata: { descriptor_key: "key", metadata_key: metadataKey, source: "DYNAMIC", default_value: ABSENT_KEY },
-        },
-      ];
-    }
-  }
-}
-
-/** A request that does not match has no descriptor for this limit at all. */
-function matchAction({ methods, paths, headers, consumers }: Match): JsonObject {
-  const matchers: readonly JsonObject[] = [
-    ...(methods.length === 0 ? [] : [{ name: ":method", string_match: oneOf(methods) }]),
-    ...(paths.length === 0 ? [] : [{ name: ":path", string_match: safeRegex(pathRegex(paths)) }]),
-    ...Object.entries(headers).map(([name, value]) => ({ name, string_match: anyValue(value) })),
-    ...(consumers === undefined ? [] : [{ name: CONSUMER_HEADER, string_match: oneOf(consumers) }]),
-  ];
-  return {
-    header_value_match: { descriptor_key: "match", descriptor_value: "yes", expect_match: true, headers: matchers },
-  };
 }
 
 interface Placed {
