@@ -246,7 +246,7 @@ export interface Slice<K extends SectionKey = SectionKey, S = never, M = unknown
   /** A broken one closes its targets (503); otherwise it falls back to the inherited one and is reported. */
   readonly closes: boolean;
   /** Whether `mode: Audit` can be evaluated beside what is enforced; a text says why not. */
-  readonly audit: true | string;
+  readonly audit: true | string | ((spec: S) => true | string);
   /** What a schema cannot say, without other objects. */
   validate(spec: S, at: At): readonly Problem[];
   /** With other objects: references resolved, defaults filled in. Frozen JSON-like model; secrets only where Envoy needs them. */

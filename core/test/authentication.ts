@@ -16,6 +16,7 @@ export interface Policy {
   readonly level?: Level;
   readonly namespace?: string;
   readonly clientCertificates?: RouteContext["clientCertificates"];
+  readonly audit?: boolean;
 }
 
 /** By path, such as `/orders`. */
@@ -43,8 +44,8 @@ export function translate(policies: Policies, world: World & Fetched = {}): Tran
     const source = sourceOf("authentication", policy.level, path.slice(1), policy.namespace);
     const model = resolved(policy.spec, atOf(source), reads);
     for (const header of authentication.identityHeaders?.(model) ?? []) own.add(header);
-    const { clientCertificates = "Off" } = policy;
-    return [path, authentication.route?.(model, routeOf(source, { clientCertificates })) ?? {}];
+    const { clientCertificates = "Off", audit = false } = policy;
+    return [path, authentication.route?.(model, routeOf(source, { clientCertificates, audit })) ?? {}];
   });
   const all = pieces.map(([, piece]) => piece);
   const extension = (slot: "jwt" | "api_key"): JsonObject =>

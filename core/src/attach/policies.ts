@@ -59,7 +59,7 @@ export function effectiveSections(layers: readonly Layer[], slices: readonly Any
   }
   const sections = slices.flatMap((slice): readonly Effective[] => {
     const enforced = fold(slice, layers, stateOf, "Enforce");
-    const audited = slice.audit === true ? fold(slice, layers, stateOf, "Audit") : emptyFold;
+    const audited = fold(slice, layers, stateOf, "Audit");
     closed.push(...enforced.closed);
     for (const policy of [...enforced.policies, ...audited.policies]) taking.add(policy);
     if (enforced.value === undefined && audited.value === undefined) return [];
@@ -80,15 +80,13 @@ interface Fold {
   readonly policies: readonly ParsedApiPolicy[];
 }
 
-const emptyFold: Fold = { value: undefined, closed: [], policies: [] };
-
 function fold(slice: AnySlice, layers: readonly Layer[], stateOf: StateOf, mode: ParsedApiPolicy["mode"]): Fold {
   let value: Effective["enforced"];
   let closed: readonly (Closed & { readonly lasting: boolean })[] = [];
   let policies: readonly ParsedApiPolicy[] = [];
   for (const { level, policies: all } of layers) {
     const winner = winnerOf(slice.key, all, mode);
-    if (winner === undefined) continue;
+    if (winner === undefined || (mode === "Audit" && auditFault(slice, winner) !== undefined)) continue;
     const source = sourceOf(winner, slice.key, level);
     const state = levelFault(slice, winner, level) ?? stateOf(winner, slice);
     if (!state.ok) {
@@ -109,6 +107,14 @@ function fold(slice: AnySlice, layers: readonly Layer[], stateOf: StateOf, mode:
     policies = [...policies, winner];
   }
   return { value, closed, policies };
+}
+
+/** Why a policy's section cannot be evaluated beside what is enforced. A broken one is not known to be of that kind. */
+export function auditFault(slice: AnySlice, policy: ParsedApiPolicy): string | undefined {
+  const spec = policy.sections[slice.key];
+  const { audit } = slice;
+  const verdict = typeof audit === "function" ? (spec === undefined ? true : audit(spec as never)) : audit;
+  return verdict === true ? undefined : verdict;
 }
 
 /** What is broken at the listener is broken for every route behind it: no nearer policy mends it. */

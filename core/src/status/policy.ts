@@ -1,5 +1,5 @@
 /** Status of an ApiPolicy per ancestor (api.md "Status"), but for Programmed, which proxies decide. */
-import { levelFault, overrideFault, policyText, winnerOf, writes } from "../attach/policies.ts";
+import { auditFault, levelFault, overrideFault, policyText, winnerOf, writes } from "../attach/policies.ts";
 import type { ParsedApiPolicy, TargetRef } from "../kinds/api-policy.ts";
 import { gatewayRef } from "../kinds/gateway-api/gateway.ts";
 import { compareText } from "../kinds/meta.ts";
@@ -197,9 +197,10 @@ function verdictConditions(policy: ParsedApiPolicy, problems: readonly Problem[]
 
 function auditedCondition(policy: ParsedApiPolicy, { views }: PolicyReads): readonly Condition[] {
   if (policy.mode !== "Audit") return [];
-  const reasons = writtenSlices(policy, views.slices).flatMap((slice) =>
-    slice.audit === true ? [] : [`${slice.key}: ${slice.audit}`],
-  );
+  const reasons = writtenSlices(policy, views.slices).flatMap((slice) => {
+    const why = auditFault(slice, policy);
+    return why === undefined ? [] : [`${slice.key}: ${why}`];
+  });
   const fault = reasons.length === 0 ? undefined : { reason: "UnsupportedForTarget", message: reasons.join("; ") };
   return [
     condition("Audited", policy.generation, fault, {

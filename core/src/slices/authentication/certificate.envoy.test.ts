@@ -31,6 +31,12 @@ const policies: Policies = {
     spec: { apiKey: { consumerHeader: "x-consumer" }, clientCertificate: { identities: exactly(WEB) } },
     clientCertificates: "Optional",
   },
+  "/audited": { ...certificate(exactly(WEB)), audit: true },
+  "/audited-optional": {
+    spec: { mode: "Optional", clientCertificate: { identities: exactly(WEB) } },
+    clientCertificates: "Optional",
+    audit: true,
+  },
   "/optional": {
     spec: { mode: "Optional", clientCertificate: { identities: exactly(WEB) } },
     clientCertificates: "Optional",
@@ -144,5 +150,21 @@ describe("beside other methods", () => {
     expect(await ask("/optional")).toMatchObject({ status: 200 });
     expect(await ask("/optional", { uris: [WEB] })).toMatchObject({ status: 200 });
     expect(await ask("/optional", { uris: ["spiffe://other"] })).toMatchObject({ status: 401 });
+  });
+});
+
+describe("in Audit mode nobody is refused, and who would be is counted", () => {
+  const denied = (): Promise<number> => chain.envoy.admin.stat("http.test.rbac.shadow_denied");
+  test.each<[string, Omit<LeafRequest, "commonName"> | undefined, number]>([
+    ["/audited", { uris: [WEB] }, 0],
+    ["/audited", { uris: ["spiffe://other"] }, 1],
+    ["/audited", undefined, 1],
+    ["/audited-optional", { uris: [WEB] }, 0],
+    ["/audited-optional", { uris: ["spiffe://other"] }, 1],
+    ["/audited-optional", undefined, 0],
+  ])("%s %j", async (path, names, more) => {
+    const before = await denied();
+    expect(await ask(path, names)).toMatchObject({ status: 200 });
+    expect((await denied()) - before).toBe(more);
   });
 });

@@ -4,7 +4,7 @@
  */
 import type { Branch, Refusal, RouteContext, RoutePiece, SharedEntry, SlotName } from "../../slice.ts";
 import type { JsonObject } from "../../world.ts";
-import { certificatePresent, onlyIdentities } from "./certificate.ts";
+import { auditIdentities, certificatePresent, onlyIdentities } from "./certificate.ts";
 import { challengeOf } from "./challenge.ts";
 import { apiKeyRoute, basicRoute, choose, keysOf, onlyNamespace } from "./consumers.ts";
 import { identityPiece, type Verified } from "./identity.ts";
@@ -23,6 +23,7 @@ interface Attempt {
 }
 
 export function routePiece(model: Model, context: RouteContext): RoutePiece {
+  if (context.audit) return auditPiece(model, context);
   if (model.mode === "Public") return { metadata: { authentication: context.source.text } };
   const challenge = challengeOf(model, realmOf(context));
   const metadata = { authentication: context.source.text, challenge, ...rolesOf(model.issuers) };
@@ -34,6 +35,12 @@ export function routePiece(model: Model, context: RouteContext): RoutePiece {
   }
   const branches = attempts.map(({ match, piece }) => ({ match, piece }));
   return { metadata, gateway, branches: [...branches, ...lastBranches(model, context, challenge)] };
+}
+
+/** Only client certificates can be looked at without refusing (`Slice.audit`). */
+function auditPiece({ mode, identities }: Model, { source, clientCertificates }: RouteContext): RoutePiece {
+  if (identities === undefined || clientCertificates === "Off") return {};
+  return { slots: { authn: auditIdentities(identities, source.text, mode === "Optional") } };
 }
 
 function attemptsOf(model: Model, context: RouteContext): readonly Attempt[] {
@@ -57,7 +64,7 @@ function attemptsOf(model: Model, context: RouteContext): readonly Attempt[] {
             match: certificatePresent,
             split: context.clientCertificates !== "Strict",
             piece: withIdentity(
-              { slots: { authn: onlyIdentities(identities, context.source.text, false) } },
+              { slots: { authn: onlyIdentities(identities, context.source.text) } },
               { hidden: places },
             ),
           },

@@ -173,6 +173,15 @@ describe("resolve", () => {
   });
 });
 
+test("only client certificates can be looked at without refusing", () => {
+  const audit = authentication.audit as (spec: Spec) => true | string;
+  const clientCertificate = { identities: [{ type: "Exact", san: "DNS", value: "a" }] } as const;
+  expect(audit({ clientCertificate })).toBe(true);
+  for (const spec of [{ apiKey: {} }, { basic: {} }, { jwt: [corp] }, { clientCertificate, apiKey: {} }]) {
+    expect(audit(spec)).toEqual(expect.stringContaining("refuse"));
+  }
+});
+
 describe("route", () => {
   const branches = (piece: RoutePiece): number => piece.branches?.length ?? 0;
 

@@ -16,7 +16,9 @@ export const authentication: Slice<"authentication", Spec, Model> = {
   listenerSettings: [],
   mayOpen: false,
   closes: true,
-  audit: "Envoy's credential filters refuse what they do not accept; none of them can look without refusing",
+  audit: ({ jwt, apiKey, basic }) =>
+    (jwt === undefined && apiKey === undefined && basic === undefined) ||
+    "Envoy's filters for tokens, keys and passwords refuse what they do not accept; only clientCertificate can be evaluated beside",
   validate,
   resolve,
   route: routePiece,
