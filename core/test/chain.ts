@@ -2,7 +2,7 @@
  * The fixed filter chain in a real Envoy, for the tests of slices: the connection manager that gateways get, one host whose routes come by
  * RDS, extensions by ECDS, both from files, so that a test can change them under open connections. Not here: scopes, clusters, TLS.
  */
-import { mkdtempSync, renameSync, writeFileSync } from "node:fs";
+import { mkdtempSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { removeAtExit } from "../../e2e/cluster/child-process.ts";
@@ -82,6 +82,7 @@ export async function startChain(options: ChainOptions): Promise<Chain> {
   const stop = async (): Promise<void> => {
     await envoy.stop();
     await upstream.stop();
+    rmSync(directory, { recursive: true, force: true });
   };
   const refusals = await Promise.all(dynamicPrefixes().map(async (prefix) => (await counts(envoy, prefix)).refused));
   if (refusals.some((refused) => refused > 0)) {
