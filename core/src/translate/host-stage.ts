@@ -16,7 +16,7 @@ import { byPrecedence, matchJson, type Ranked } from "./match.ts";
 import { brokenAnswer, closedAnswer, MISDIRECTED } from "./refusal.ts";
 import { type RuleOutput, type TlsToBackend, translateRule } from "./rule.ts";
 import { scopeName } from "./scope-picker.ts";
-import { ownerText, SHARED } from "./owner.ts";
+import { ownerText, policyOwner, SHARED } from "./owner.ts";
 import type { Wiring } from "./wiring.ts";
 
 export interface HostReads {
@@ -179,12 +179,13 @@ function giveNeeds(
   for (const [at, output] of outputs.entries()) {
     for (const use of output.clusters) give(wiring.clusters, joinKey(gateway, use.name), "", use);
     for (const service of output.services) give(wiring.gatewaysByService, service, gateway, true);
-    for (const { slot, key, value, section } of output.gateway) {
+    for (const { slot, key, value, section, sources } of output.gateway) {
       give(wiring.entries, joinKey(gateway, slot), key, { section, json: value });
-      if (slot === "api_key") give(wiring.consumersOn, key, gateway, true); // the entry's key is the consumers' namespace
-      for (const owner of owners)
-        if (owner.key.kind === "ApiPolicy")
-          give(wiring.entryOwners, joinKey(gateway, slot), ownerText(owner), { ...owner, generation: SHARED });
+      if (slot === "api_key")
+        give(wiring.consumersOn, key, gateway, true); // the entry's key is the consumers' namespace
+      else
+        for (const owner of sources.map(policyOwner))
+          give(wiring.entryOwners, joinKey(gateway, slot), ownerText(owner), owner);
     }
     for (const { type, name, json } of output.resources) {
       give(wiring.named, joinKey(gateway, type, name), "", json);

@@ -1,4 +1,5 @@
 /** Owners of what several objects share. */
+import type { Source } from "../slice.ts";
 import type { Owner } from "../world.ts";
 
 /** Generation of such owners: naming the true one would make every edit of one a change of the whole. */
@@ -7,4 +8,9 @@ export const SHARED = 0;
 /** Sorts and tells apart. */
 export function ownerText({ key }: Owner): string {
   return `${key.kind}/${key.namespace}/${key.name}`;
+}
+
+/** The policy behind a piece of something shared. */
+export function policyOwner({ namespace, name, uid }: Source): Owner {
+  return { key: { kind: "ApiPolicy", namespace, name }, uid, generation: SHARED };
 }

@@ -25,6 +25,7 @@ import { frontendPiece } from "./frontend-tls.ts";
 import { indexScope } from "./host.ts";
 import { hostResource } from "./host-stage.ts";
 import { listenerName } from "./listener.ts";
+import { SHARED } from "./owner.ts";
 import type { TlsToBackend } from "./rule.ts";
 import { indexName, scopeName } from "./scope-picker.ts";
 import { readPair, secretJson } from "./secret.ts";
@@ -254,7 +255,10 @@ function resourceStages({ graph, objects, wiring, outbox, slices, lookup }: Pipe
         [...entries].sort(([a], [b]) => compareText(a, b)).map(([name, { json }]) => [name, json]),
       );
       const config = slice?.extension?.(slot as SlotName, sorted, lookup) ?? gatewaySlots.get(slot);
-      const owners = [...wiring.entryOwners.get(key)].sort(([a], [b]) => compareText(a, b)).map(([, owner]) => owner);
+      const owners =
+        slot === "api_key"
+          ? consumerOwners(objects, [...sorted.keys()])
+          : [...wiring.entryOwners.get(key)].sort(([a], [b]) => compareText(a, b)).map(([, owner]) => owner);
       if (config !== undefined)
         outbox.resource({ gateway, type: "extension", name: slot, json: extensionJson(slot, config), owners });
     },
@@ -293,6 +297,16 @@ function resourceStages({ graph, objects, wiring, outbox, slices, lookup }: Pipe
     },
   );
   graph.follow(wiring.certificates, certificates);
+}
+
+/** Keys belong to the consumers, whichever policies let them in. */
+function consumerOwners(objects: Objects, namespaces: readonly string[]): readonly Owner[] {
+  return namespaces.flatMap((namespace) =>
+    [...objects.consumersByNamespace.get(namespace).keys()].sort(compareText).flatMap((id) => {
+      const consumer = objects.consumers.get(id);
+      return consumer === undefined ? [] : [{ key: consumer.key, uid: consumer.uid, generation: SHARED }];
+    }),
+  );
 }
 
 function extensionJson(name: string, config: JsonObject): JsonObject {

@@ -14,6 +14,7 @@ import type {
   SectionKey,
   SharedEntry,
   SlotName,
+  Source,
 } from "../slice.ts";
 import type { CertificateChange, JsonObject } from "../world.ts";
 import { actionJson, headerEdits, type Mirror, type Target } from "./action.ts";
@@ -47,6 +48,13 @@ export interface RuleInput {
 export type TlsToBackend =
   { readonly ok: true; readonly id: string; readonly transportSocket: JsonObject } | { readonly ok: false };
 
+/** What a rule puts into an extension that the whole Gateway shares. */
+export interface GatewayEntry extends SharedEntry {
+  readonly slot: SlotName;
+  readonly section: SectionKey;
+  readonly sources: readonly Source[];
+}
+
 export interface RuleOutput {
   /** Envoy routes by match of the rule. */
   readonly matches: readonly (readonly JsonObject[])[];
@@ -54,7 +62,7 @@ export interface RuleOutput {
   /** Services that are called, also those that cannot be. */
   readonly services: readonly string[];
   readonly host: readonly { readonly section: SectionKey; readonly entry: SharedEntry }[];
-  readonly gateway: readonly (SharedEntry & { readonly slot: SlotName; readonly section: SectionKey })[];
+  readonly gateway: readonly GatewayEntry[];
   readonly resources: readonly NamedResource[];
   readonly certificates: readonly CertificateChange[];
   /** What only this place shows, by policy (`namespace/name`). */
@@ -104,12 +112,18 @@ export function translateRule(input: RuleInput): RuleOutput {
     host: pieces.flatMap(({ slice, piece }) => (piece.host ?? []).map((entry) => ({ section: slice.key, entry }))),
     gateway: pieces.flatMap(({ slice, piece }) =>
       [...(piece.gateway ?? []), ...(piece.branches ?? []).flatMap((branch) => branch.piece.gateway ?? [])].map(
-        (entry) => ({ ...entry, section: slice.key }),
+        (entry) => ({ ...entry, section: slice.key, sources: sourcesOf(usable, slice.key) }),
       ),
     ),
     resources: tls?.resources ?? [],
     certificates: tls?.certificates ?? [],
   };
+}
+
+/** Policies that take part in the section, enforced or audited. */
+function sourcesOf(sections: readonly Effective[], key: SectionKey): readonly Source[] {
+  const effective = sections.find(({ slice }) => slice.key === key);
+  return [...(effective?.enforced?.sources ?? []), ...(effective?.audited?.sources ?? [])];
 }
 
 type ContextOf = (effective: Effective, audit: boolean) => RouteContext;
