@@ -124,6 +124,13 @@ describe("a record", () => {
     });
   });
 
+  it("has the path that the service got, without its query", async () => {
+    const rewritten = { route: { ...toUpstream, prefix_rewrite: "/internal" } };
+    await start([routeJson("/public", [pieceOf({ calls: "All" })], rewritten)]);
+    await call("/public/1?access_token=x");
+    expect(await records(1)).toMatchObject([{ path: "/internal/1" }]);
+  });
+
   it("says what an Audit policy would have refused", async () => {
     await start([routeJson("/", [pieceOf({ calls: "All" }), denied(true)])]);
     await call("/");
