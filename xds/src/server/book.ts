@@ -122,7 +122,7 @@ export function createBook(clock: Clock, events: BookEvents): Book {
     attach(node, stream, resumes) {
       // Several proxies may run from one bootstrap, so only one that is away can be the one that comes.
       const known = [...proxies].find((proxy) => proxy.node === node && proxy.stream === undefined);
-      const proxy: Proxy = known ?? { node, slot: freeSlot(slots()), stream, complete: false, stopGrace: undefined };
+      const proxy: Proxy = known ?? { node, stream, complete: false, stopGrace: undefined };
       proxy.stream = stream;
       proxy.stopGrace?.();
       proxy.stopGrace = undefined;
