@@ -95,7 +95,12 @@ beforeAll(async () => {
 }, LIMIT_MS);
 
 afterAll(async () => {
-  if (running.exitCode === null) running.kill("SIGKILL");
+  if (running.exitCode === null) {
+    // Not killed: it would leave its Envoy behind.
+    const ended = new Promise((resolve) => running.once("exit", resolve));
+    running.kill("SIGTERM");
+    await ended;
+  }
   await new Promise((resolve) => upstream.close(resolve));
   rmSync(folder, { recursive: true });
 });
