@@ -14,7 +14,7 @@ export interface Node {
   state: State;
   value: unknown;
   sources: readonly Node[];
-  readers: Node | Set<Node> | undefined; // most have one
+  readers: Node | Node[] | Set<Node> | undefined;
 }
 
 export interface Family {
@@ -136,19 +136,34 @@ export function newNode(family: Family, key: string, state: State, value: unknow
 
 export const none: readonly Node[] = [];
 
+/** Above this a list of readers becomes a set: few have more, and a set costs five times as much. */
+const FEW = 8;
+
 export function addReader(source: Node, reader: Node): void {
   const { readers } = source;
   if (readers === undefined) source.readers = reader;
   else if (readers instanceof Set) readers.add(reader);
-  else if (readers !== reader) source.readers = new Set([readers, reader]);
+  else if (!Array.isArray(readers)) source.readers = readers === reader ? reader : [readers, reader];
+  else if (!readers.includes(reader)) {
+    if (readers.length < FEW) readers.push(reader);
+    else source.readers = new Set([...readers, reader]);
+  }
 }
 
 export function removeReader(source: Node, reader: Node): void {
   const { readers } = source;
-  if (readers === reader) source.readers = undefined;
-  else if (readers instanceof Set && readers.delete(reader) && readers.size === 0) source.readers = undefined;
+  if (readers === reader) {
+    source.readers = undefined;
+  } else if (readers instanceof Set) {
+    if (readers.delete(reader) && readers.size === 0) source.readers = undefined;
+  } else if (Array.isArray(readers)) {
+    const at = readers.indexOf(reader);
+    if (at >= 0) readers.splice(at, 1);
+    if (readers.length === 0) source.readers = undefined;
+  }
 }
 
 export function readersOf({ readers }: Node): Iterable<Node> {
-  return readers === undefined ? none : readers instanceof Set ? readers : [readers];
+  if (readers === undefined) return none;
+  return readers instanceof Set || Array.isArray(readers) ? readers : [readers];
 }

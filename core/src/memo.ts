@@ -148,10 +148,8 @@ export function createGraph(failed: (stage: string, key: string, error: unknown)
     }
   }
 
-  function exchange(owner: string, next: readonly Gift[]): void {
-    const before = given.get(owner) ?? [];
-    if (next.length === 0) given.delete(owner);
-    else given.set(owner, next);
+  /** What an owner gave is replaced by what it gives now: first come the new, so that what stays never goes away in between. */
+  function exchange(before: readonly Gift[], next: readonly Gift[]): void {
     const left = new Map(before.map((gift) => [giftId(gift), gift]));
     for (const gift of next) {
       const id = giftId(gift);
@@ -245,7 +243,7 @@ export function createGraph(failed: (stage: string, key: string, error: unknown)
       gone?: (key: string) => void,
     ): Effects {
       const nodes = new Map<string, Node>();
-      const owner = (key: string): string => `${stage}\0${key}`;
+      const giftsOf = (node: Node): readonly Gift[] => (node.value as readonly Gift[] | undefined) ?? [];
       const family: Family = {
         stage,
         rank,
@@ -253,7 +251,10 @@ export function createGraph(failed: (stage: string, key: string, error: unknown)
           if (nodes.get(node.key) !== node) return false; // removed meanwhile
           const gifts = attempt(() => record(node, () => collect((give) => run(node.key, give))));
           if (gifts instanceof Failure) failed(stage, node.key, gifts.error);
-          else exchange(owner(node.key), gifts);
+          else {
+            exchange(giftsOf(node), gifts);
+            node.value = gifts;
+          }
           return false;
         },
         forget: () => undefined,
@@ -271,7 +272,7 @@ export function createGraph(failed: (stage: string, key: string, error: unknown)
           nodes.delete(key);
           due.get(rank)?.delete(node);
           link(node, new Set());
-          exchange(owner(key), []);
+          exchange(giftsOf(node), []);
           gone?.(key);
         },
       };
@@ -281,7 +282,12 @@ export function createGraph(failed: (stage: string, key: string, error: unknown)
       (relation as RelationCells<unknown>).followers.push(effects);
     },
 
-    give: (owner, gifts) => exchange(`\0${owner}`, collect(gifts)),
+    give(owner, gifts) {
+      const next = collect(gifts);
+      exchange(given.get(owner) ?? [], next);
+      if (next.length === 0) given.delete(owner);
+      else given.set(owner, next);
+    },
 
     flush() {
       counts = {};
