@@ -1,4 +1,5 @@
 /** Gateway API's own client certificates (`Gateway.spec.tls.frontend`): what a port validates, as a piece of its HTTPS listeners. */
+import { askForCertificate } from "../envoy/client-certificate.ts";
 import { certificatesFault } from "../envoy/pem.ts";
 import { sdsConfig, validationSecret } from "../envoy/secret.ts";
 import { valueOf } from "../kinds/core/value.ts";
@@ -65,7 +66,7 @@ export function frontendPiece(gateway: Gateway, port: number, reads: FrontendRea
     clientCertificates: strict ? "Strict" : "Optional",
     piece: {
       tls: {
-        context: { require_client_certificate: strict },
+        context: askForCertificate(strict),
         common: strict
           ? { validation_context_sds_secret_config: sdsConfig(secret.name) }
           : {

@@ -1,4 +1,5 @@
 /** Client certificates and TLS towards backends in a real Envoy; secrets stand in the bootstrap in place of SDS. */
+import { connect } from "node:tls";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "@jest/globals";
 import { connectHttp1, send } from "../../../../e2e/client/http1.ts";
 import type { ClientTls } from "../../../../e2e/client/target.ts";
@@ -96,6 +97,29 @@ function targetOf(client?: KeyPair): { address: string; port: number; tls: Clien
   return { address: "127.0.0.1", port: chain?.port ?? 0, tls: { ...tls, ...client } };
 }
 
+/** One request on a connection that tries to take up a TLS session; what the next one can take up. */
+function resumable(session?: Buffer): Promise<{ readonly status: number; readonly session: Buffer | undefined }> {
+  const { address: host, port, tls } = targetOf(erp);
+  const options = {
+    host,
+    port,
+    servername: tls.serverName,
+    ca: tls.authority,
+    cert: erp.certificate,
+    key: erp.privateKey,
+  };
+  return new Promise((resolve, reject) => {
+    const socket = connect({ ...options, ALPNProtocols: ["http/1.1"], ...(session === undefined ? {} : { session }) });
+    let ticket: Buffer | undefined;
+    socket.on("session", (latest) => (ticket = latest));
+    socket.once("secureConnect", () => socket.write("GET / HTTP/1.1\r\nhost: shop.test\r\nconnection: close\r\n\r\n"));
+    let text = "";
+    socket.on("data", (chunk) => (text += chunk.toString("latin1")));
+    socket.once("error", reject);
+    socket.once("close", () => resolve({ status: Number(text.split(" ")[1]), session: ticket }));
+  });
+}
+
 type Outcome = number | "handshake failed";
 
 async function outcome(client?: KeyPair): Promise<Outcome> {
@@ -135,6 +159,14 @@ describe("client certificates", () => {
   ] as const)("%s %s %s", async (type, san, value, expected) => {
     await start(modelOf({ client: { mode: "Strict", caRefs, identities: [{ type, san, value }] } }));
     expect([await outcome(erp), await outcome(crm)]).toEqual(expected);
+  });
+
+  it("hold for a TLS session that the client takes up again", async () => {
+    const identities = [{ type: "Suffix", san: "URI", value: "/sa/erp" }] as const;
+    await start(modelOf({ client: { mode: "Strict", caRefs, identities } }));
+    const first = await resumable();
+    const second = await resumable(first.session);
+    expect([first.status, second.status]).toEqual([200, 200]);
   });
 
   it("an edit of identities holds on connections that are open", async () => {

@@ -4,6 +4,7 @@
  */
 import { certificateChange } from "../../certificate.ts";
 import { contentHash } from "../../hash.ts";
+import { askForCertificate } from "../../envoy/client-certificate.ts";
 import { denyWhere, noneOf } from "../../envoy/rbac.ts";
 import { certificateWith, VERIFIED_CERTIFICATE } from "../../envoy/san.ts";
 import { certificateSecret, sdsConfig, validationSecret } from "../../envoy/secret.ts";
@@ -34,7 +35,7 @@ export function listener({ client }: Model, context: ListenerContext): ListenerP
       : validationSecret(`client-ca|${policyOf(client)}`, client.trustedCA, client.crl);
   return {
     tls: {
-      context: { require_client_certificate: client.mode === "Strict" },
+      context: askForCertificate(client.mode === "Strict"),
       ...(secret === undefined ? {} : { common: { validation_context_sds_secret_config: sdsConfig(secret.name) } }),
     },
     hcm: client.forward === undefined ? {} : forwardedCertificate(client.forward),
