@@ -9,10 +9,10 @@ import { readyAddresses } from "./translate/cluster.ts";
 import type { JwksSource, Output } from "./world.ts";
 
 export interface JwksSources {
-  observe(id: string, read: boolean): void;
+  readonly observe: (id: string, read: boolean) => void;
   /** What `id` stands for; said before it is read. */
-  declare(source: JwksSource): void;
-  take(): Output["jwks"];
+  readonly declare: (source: JwksSource) => void;
+  readonly take: () => Output["jwks"];
 }
 
 /** After the stages that read key sets. */

@@ -18,9 +18,9 @@ export interface LookupParts {
   readonly objects: Objects;
   readonly clock: Clock;
   backend: Views["backend"];
-  consumers(namespace: string, selector: LabelSelector | undefined): readonly Consumer[];
+  readonly consumers: (namespace: string, selector: LabelSelector | undefined) => readonly Consumer[];
   /** Says what the shell has to keep fetched under the id that is read. */
-  source(source: JwksSource): void;
+  readonly source: (source: JwksSource) => void;
 }
 
 /** `used` hears of every backend that is looked up. */

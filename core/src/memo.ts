@@ -162,7 +162,7 @@ export function createGraph(failed: (stage: string, key: string, error: unknown)
   function collect(gifts: (give: Give) => void): readonly Gift[] {
     const byId = new Map<string, Gift>();
     gifts((relation, key, member, value) => {
-      const gift: Gift = { relation: relation as RelationCells<unknown>, key, member, value };
+      const gift: Gift = { relation: cellsOf(relation), key, member, value };
       byId.set(giftId(gift), gift);
     });
     return [...byId.values()];
@@ -279,7 +279,7 @@ export function createGraph(failed: (stage: string, key: string, error: unknown)
     },
 
     follow(relation, effects) {
-      (relation as RelationCells<unknown>).followers.push(effects);
+      cellsOf(relation).followers.push(effects);
     },
 
     give(owner, gifts) {
@@ -305,4 +305,10 @@ export function createGraph(failed: (stage: string, key: string, error: unknown)
       return counts;
     },
   };
+}
+
+/** Every relation is made by `Graph.relation`. */
+function cellsOf(relation: Relation<unknown>): RelationCells<unknown> {
+  if (!(relation instanceof RelationCells)) throw new Error("a relation of another graph");
+  return relation as RelationCells<unknown>;
 }

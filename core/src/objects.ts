@@ -52,7 +52,7 @@ export function targetKey(kind: string, namespace: string, name: string, section
 
 export interface ObjectStore {
   readonly objects: Objects;
-  put(change: Change): void;
+  readonly put: (change: Change) => void;
 }
 
 type Parser = (id: string, object: KubeObject | undefined, change: Change) => void;

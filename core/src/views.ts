@@ -23,15 +23,15 @@ export interface Views {
   readonly slices: readonly AnySlice[];
   readonly gateways: Derived<OwnGateway | undefined>;
   readonly attachments: Derived<Attachment>;
-  permitted(reference: Reference, namespace: string): boolean;
-  backend(
+  readonly permitted: (reference: Reference, namespace: string) => boolean;
+  readonly backend: (
     ref: BackendRef,
     from: { readonly group?: string; readonly kind: string; readonly namespace: string },
-  ): Backend;
+  ) => Backend;
   /** Far to near; `rule` is the name of a route rule. */
-  layers(gateway: Gateway, listener: string, route?: HttpRoute, rule?: string): readonly Layer[];
-  policiesAt(kind: string, namespace: string, name: string, section?: string): readonly ParsedApiPolicy[];
-  state(policy: ParsedApiPolicy, slice: AnySlice): SectionState;
+  readonly layers: (gateway: Gateway, listener: string, route?: HttpRoute, rule?: string) => readonly Layer[];
+  readonly policiesAt: (kind: string, namespace: string, name: string, section?: string) => readonly ParsedApiPolicy[];
+  readonly state: (policy: ParsedApiPolicy, slice: AnySlice) => SectionState;
 }
 
 const detached: Attachment = { parents: [], places: [] };

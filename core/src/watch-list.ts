@@ -4,8 +4,8 @@ import type { Kind, ObjectKey, Output } from "./world.ts";
 
 export interface WatchList {
   /** A key `Kind/namespace/name` is read now, or no more. */
-  observe(key: string, read: boolean): void;
-  take(): Output["watch"];
+  readonly observe: (key: string, read: boolean) => void;
+  readonly take: () => Output["watch"];
 }
 
 export function createWatchList(): WatchList {

@@ -28,20 +28,20 @@ export function staticBootstrap(resources: Resources, options: StaticOptions = {
     );
   const scopes = of("scope").map(untyped).map(withoutClusterCheck);
   const extensions = new Map(
-    of("extension").map((extension) => [String(extension["name"]), extension["typed_config"] as JsonObject]),
+    of("extension").map((extension) => [text(extension["name"]), extension["typed_config"] as JsonObject]),
   );
-  const secrets = new Set(of("secret").map((secret) => String(secret["name"])));
-  const endpoints = new Map(of("endpoint").map((one) => [String(one["cluster_name"]), untyped(one)]));
+  const secrets = new Set(of("secret").map((secret) => text(secret["name"])));
+  const endpoints = new Map(of("endpoint").map((one) => [text(one["cluster_name"]), untyped(one)]));
   const settle = (value: JsonValue): JsonValue => {
     if (Array.isArray(value)) return value.map(settle);
     if (typeof value !== "object" || value === null) return value;
     const object = value as JsonObject;
     const discovery = object["config_discovery"] as JsonObject | undefined;
     if (discovery !== undefined) {
-      const name = String(object["name"]);
+      const name = text(object["name"]);
       return { name, typed_config: extensions.get(name) ?? discovery["default_config"] ?? {} };
     }
-    if (object["sds_config"] !== undefined && !secrets.has(String(object["name"]))) {
+    if (object["sds_config"] !== undefined && !secrets.has(text(object["name"]))) {
       // Not there: a proxy would wait for it. A file that never holds it is the static form of that.
       return { ...object, sds_config: { path_config_source: { path: "/dev/null" } } };
     }
@@ -56,7 +56,7 @@ export function staticBootstrap(resources: Resources, options: StaticOptions = {
   };
   const clusters = of("cluster").map((cluster) => {
     const { eds_cluster_config: _, ...rest } = settle(untyped(cluster)) as JsonObject;
-    const name = String(cluster["name"]);
+    const name = text(cluster["name"]);
     return { ...rest, type: "STATIC", load_assignment: endpoints.get(name) ?? { cluster_name: name } };
   });
   return {
@@ -85,4 +85,8 @@ function withoutClusterCheck(scope: JsonObject): JsonObject {
 function untyped(resource: JsonObject): JsonObject {
   const { "@type": _, ...rest } = resource;
   return rest;
+}
+
+function text(value: JsonValue | undefined): string {
+  return typeof value === "string" ? value : "";
 }

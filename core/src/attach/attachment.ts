@@ -30,8 +30,8 @@ export interface Attachment {
 
 export interface AttachmentReads {
   /** Undefined: no Gateway of ours. */
-  listeners(gateway: string): readonly Listener[] | undefined;
-  namespaceLabels(namespace: string): Readonly<Record<string, string>>;
+  readonly listeners: (gateway: string) => readonly Listener[] | undefined;
+  readonly namespaceLabels: (namespace: string) => Readonly<Record<string, string>>;
 }
 
 export function attach(route: HttpRoute, reads: AttachmentReads): Attachment {

@@ -13,8 +13,8 @@ export type Backend =
     };
 
 export interface BackendReads {
-  service(id: string): Service | undefined;
-  permitted(reference: Reference, namespace: string): boolean;
+  readonly service: (id: string) => Service | undefined;
+  readonly permitted: (reference: Reference, namespace: string) => boolean;
 }
 
 /** `from` is the object that holds the reference. */

@@ -10,7 +10,7 @@ export interface RouteFault {
 const METHODS = /^[A-Z][A-Z-]{0,31}$/;
 const HEADER_NAME = /^[A-Za-z0-9!#$%&'*+\-.^_`|~]{1,256}$/;
 /** Control characters end a header; Envoy refuses the whole resource for one. */
-// eslint-disable-next-line no-control-regex
+
 const HEADER_VALUE = /^[^\u0000-\u0008\u000a-\u001f\u007f]{0,4096}$/;
 const DURATION = /^([0-9]{1,5}(h|m|s|ms)){1,4}$/;
 

@@ -11,7 +11,7 @@ export interface Consumers {
   /** Undefined where the consumer does not exist. Keys are `namespace/name`. */
   readonly credentials: Derived<Credentials | undefined>;
   readonly settled: Derived<Settled | undefined>;
-  inNamespace(namespace: string, selector: LabelSelector | undefined): readonly Consumer[];
+  readonly inNamespace: (namespace: string, selector: LabelSelector | undefined) => readonly Consumer[];
 }
 
 /** Before everything that reads consumers. */

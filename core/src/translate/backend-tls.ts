@@ -20,11 +20,11 @@ export interface BackendTlsFault {
 
 export interface BackendTlsViews {
   /** Undefined: no policy speaks of the port. */
-  of(service: string, port: number): TlsToBackend | undefined;
+  readonly of: (service: string, port: number) => TlsToBackend | undefined;
   /** The policy that holds for a target; others on it are in conflict. */
-  winner(service: string, section: string | undefined): BackendTlsPolicy | undefined;
+  readonly winner: (service: string, section: string | undefined) => BackendTlsPolicy | undefined;
   /** Why it cannot be followed; calls to its targets then fail rather than go out unverified. */
-  fault(policy: BackendTlsPolicy): BackendTlsFault | undefined;
+  readonly fault: (policy: BackendTlsPolicy) => BackendTlsFault | undefined;
 }
 
 export function createBackendTls(graph: Graph, objects: Objects): BackendTlsViews {

@@ -103,11 +103,15 @@ export const gatewaySlots: ReadonlyMap<string, JsonObject> = new Map(
 
 const routeTypes: ReadonlyMap<string, readonly string[]> = new Map(slots.map(({ name, perRoute }) => [name, perRoute]));
 
+function typeUrl({ "@type": type }: JsonObject): string {
+  return typeof type === "string" ? type : "";
+}
+
 /** Why Envoy would silently ignore this per-route configuration; undefined when it will not. */
 export function slotFault(slot: string, config: JsonObject): string | undefined {
   const types = routeTypes.get(slot);
   if (types === undefined) return `no slot "${slot}" in the chain`;
-  const type = String(config["@type"]);
+  const type = typeUrl(config);
   return types.includes(type) ? undefined : `slot "${slot}" does not take ${type}`;
 }
 
@@ -129,7 +133,7 @@ function discovered({ name, inert }: Slot): JsonObject {
       config_source: { ads: {}, resource_api_version: "V3" },
       default_config: inert,
       apply_default_config_without_warming: true,
-      type_urls: [String(inert["@type"])],
+      type_urls: [typeUrl(inert)],
     },
   };
 }

@@ -50,7 +50,7 @@ export interface ListenerReads {
   readonly slices: readonly AnySlice[];
   readonly logDirectory: string;
   readonly frontend: FrontendReads;
-  foreignCertificates(namespace: string): ListenerContext["foreignCertificates"];
+  readonly foreignCertificates: (namespace: string) => ListenerContext["foreignCertificates"];
 }
 
 /** The sections of a listener as policies on it and its Gateway make them. */
@@ -66,7 +66,7 @@ export function listenerVerdict(
 export function clientCertificatesOf(verdict: Verdict): RouteContext["clientCertificates"] | undefined {
   for (const { slice, enforced } of verdict.sections) {
     if (enforced !== undefined && slice.clientCertificates !== undefined) {
-      return slice.clientCertificates(enforced.model as never);
+      return slice.clientCertificates(enforced.model);
     }
   }
   return undefined;
@@ -177,7 +177,7 @@ function listenerPiece(
   if (enforced === undefined || slice.listener === undefined) return undefined;
   const { namespace, name, uid, annotations } = own.gateway;
   const foreign = reads.foreignCertificates(namespace);
-  return slice.listener(enforced.model as never, {
+  return slice.listener(enforced.model, {
     gateway: { namespace, name, uid, annotations },
     listener: {
       name: listener.name,

@@ -23,10 +23,10 @@ export interface HostReads {
   readonly views: Views;
   readonly wiring: Wiring;
   readonly slices: readonly AnySlice[];
-  route(id: string): HttpRoute | undefined;
-  requirePolicy(gateway: OwnGateway): boolean;
-  clientCertificates(gateway: OwnGateway, listener: Listener): RouteContext["clientCertificates"];
-  backendTls(service: string, port: number): TlsToBackend | undefined;
+  readonly route: (id: string) => HttpRoute | undefined;
+  readonly requirePolicy: (gateway: OwnGateway) => boolean;
+  readonly clientCertificates: (gateway: OwnGateway, listener: Listener) => RouteContext["clientCertificates"];
+  readonly backendTls: (service: string, port: number) => TlsToBackend | undefined;
 }
 
 interface RankedRoutes {

@@ -73,7 +73,7 @@ function add(draft: Draft, match: Branch["match"], piece: BranchPiece): Draft {
 }
 
 function mergeMatch(a: Branch["match"], b: Branch["match"]): Branch["match"] {
-  return mergeJson(a as JsonObject, b as JsonObject) as Branch["match"];
+  return mergeJson(a, b);
 }
 
 /** An enforced piece and what is audited beside it: shadow rules join the slot of the enforced ones. */

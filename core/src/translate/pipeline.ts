@@ -41,7 +41,7 @@ export interface PipelineParts {
   readonly slices: readonly AnySlice[];
   readonly requirePolicy: boolean;
   readonly logDirectory: string;
-  backendTls(service: string, port: number): TlsToBackend | undefined;
+  readonly backendTls: (service: string, port: number) => TlsToBackend | undefined;
 }
 
 /** Ranks: what a stage gives is there before the next one runs. */
@@ -155,7 +155,7 @@ function attachStages({ graph, objects, views, wiring }: PipelineParts): void {
     return slices.flatMap((slice) => {
       if (slice.identityHeaders === undefined || policy.sections[slice.key] === undefined) return [];
       const resolved = state(policy, slice);
-      return resolved.ok ? slice.identityHeaders(resolved.model as never) : [];
+      return resolved.ok ? slice.identityHeaders(resolved.model) : [];
     });
   }
 }

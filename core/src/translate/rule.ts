@@ -39,9 +39,9 @@ export interface RuleInput {
   readonly requirePolicy: boolean;
   /** Header names that only we may set here. */
   readonly ownHeaders: readonly string[];
-  backend(ref: BackendRef): Backend;
+  readonly backend: (ref: BackendRef) => Backend;
   /** How the Service's port is called when no policy of ours says it. */
-  backendTls(service: string, port: number): TlsToBackend | undefined;
+  readonly backendTls: (service: string, port: number) => TlsToBackend | undefined;
 }
 
 /** From a BackendTLSPolicy; one that cannot be followed leaves the backend uncallable. */
@@ -251,7 +251,7 @@ function matchRoutes(
   const action = actionJson(input.rule, match, backends.targets, backends.mirrors, input.listener);
   const routes = branches.map((draft, branch) => {
     const name = routeName(input, at, branches.length === 1 ? "" : `/${branch}`);
-    return draftRoute(input, name, mergeJson(written, draft.match as JsonObject), draft, action);
+    return draftRoute(input, name, mergeJson(written, draft.match), draft, action);
   });
   if (action === undefined || "redirect" in action || backends.lost === 0) return routes;
   // The share of backends that do not exist answers 500 (Gateway API), before the others are chosen.
