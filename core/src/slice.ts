@@ -117,6 +117,8 @@ export interface RoutePiece {
   /** Mutations (`HeaderMutation` JSON) for slot `select` (before every check: strip, choose) and slot `identity` (after authentication). */
   readonly select?: readonly JsonObject[];
   readonly identity?: readonly JsonObject[];
+  /** `HeaderMutation` JSON for the answer, in slot `select`: behind every filter that adds headers to it. */
+  readonly response?: readonly JsonObject[];
   /** `query_parameter_mutations` (`KeyValueMutation` JSON) for slot `identity`: credentials that stand in the query. */
   readonly identityQuery?: readonly JsonObject[];
   /** RouteAction.rate_limits entries, with `stage`. */

@@ -11,6 +11,7 @@ export interface Draft {
   readonly match: Branch["match"];
   readonly slots: Partial<Readonly<Record<SlotName, JsonObject>>>;
   readonly select: readonly JsonObject[];
+  readonly response: readonly JsonObject[];
   readonly identity: readonly JsonObject[];
   readonly identityQuery: readonly JsonObject[];
   readonly rateLimits: readonly JsonObject[];
@@ -29,6 +30,7 @@ const empty: Draft = {
   match: {},
   slots: {},
   select: [],
+  response: [],
   identity: [],
   identityQuery: [],
   rateLimits: [],
@@ -62,6 +64,7 @@ function add(draft: Draft, match: Branch["match"], piece: BranchPiece): Draft {
     match: mergeMatch(draft.match, match),
     slots,
     select: [...draft.select, ...(piece.select ?? [])],
+    response: [...draft.response, ...(piece.response ?? [])],
     identity: [...draft.identity, ...(piece.identity ?? [])],
     identityQuery: [...draft.identityQuery, ...(piece.identityQuery ?? [])],
     rateLimits: [...draft.rateLimits, ...(piece.rateLimits ?? [])],
@@ -89,6 +92,7 @@ export function joinPieces(enforced: RoutePiece, audited: RoutePiece): RoutePiec
     ...enforced,
     slots,
     select: [...(enforced.select ?? []), ...(audited.select ?? [])],
+    response: [...(enforced.response ?? []), ...(audited.response ?? [])],
     identity: [...(enforced.identity ?? []), ...(audited.identity ?? [])],
     identityQuery: [...(enforced.identityQuery ?? []), ...(audited.identityQuery ?? [])],
     rateLimits: [...(enforced.rateLimits ?? []), ...(audited.rateLimits ?? [])],

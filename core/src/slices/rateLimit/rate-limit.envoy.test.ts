@@ -14,6 +14,7 @@ import { schema, type Spec } from "./schema.ts";
 import { rateLimit } from "./slice.ts";
 
 const ISSUER = "https://sso.corp.test";
+const MUTATIONS = "type.googleapis.com/envoy.extensions.filters.http.header_mutation.v3.HeaderMutationPerRoute";
 const JWT = "type.googleapis.com/envoy.extensions.filters.http.jwt_authn.v3";
 /** Limits that give back nothing during a test. */
 const SLOW = { requests: 2, per: "1h" } as const;
@@ -41,8 +42,13 @@ function routesOf(pieces: Readonly<Record<string, RoutePiece>>): readonly JsonOb
     name: prefix,
     route: { ...toUpstream, rate_limits: piece.rateLimits ?? [] },
     metadata: { filter_metadata: { gatewarden: piece.metadata ?? {} } },
-    typed_per_filter_config: piece.slots ?? {},
+    typed_per_filter_config: { ...piece.slots, ...answering(piece) },
   }));
+}
+
+/** As translate/rule.ts puts it together. */
+function answering({ response = [] }: RoutePiece): JsonObject {
+  return response.length === 0 ? {} : { select: { "@type": MUTATIONS, mutations: { response_mutations: response } } };
 }
 
 function hostOf(pieces: Readonly<Record<string, RoutePiece>>): JsonObject {
@@ -341,6 +347,27 @@ describe("several limits", () => {
     expect(post.headerValues("x-gatewarden-policy")).toEqual(["shop/edge#rateLimit"]);
   });
 
+  it("tell one set of headers, also where several filters count", async () => {
+    const far = modelOf({ limits: [{ name: "far", requests: 9, per: "1h" }] }, "Gateway", {}, "edge");
+    const near = modelOf({
+      limits: [
+        { name: "near", requests: 5, per: "1h" },
+        { name: "each", requests: 7, per: "1h", by: [{ type: "Consumer" }] },
+      ],
+    });
+    await start({ "/": pieceOf(rateLimit.merge?.(far, near) ?? near) });
+    const answer = await ask("/");
+    const names = ["limit", "remaining", "reset"].map((name) => `x-ratelimit-${name}`);
+    expect(names.map((name) => answer.headerValues(name))).toEqual([["7"], ["6"], ["0"]]);
+    await statuses(4, "/");
+    const refused = await ask("/");
+    expect([refused.status, ...names.slice(0, 2).map((name) => refused.headerValues(name))]).toEqual([
+      429,
+      ["5"],
+      ["0"],
+    ]);
+  });
+
   it("all count, a nearer one replaces a farther one of its name, and Audit denies nothing", async () => {
     const far = modelOf(
       {
@@ -398,7 +425,7 @@ function authenticated(piece: RoutePiece, consumer: string): RoutePiece {
     slots: {
       ...piece.slots,
       identity: {
-        "@type": "type.googleapis.com/envoy.extensions.filters.http.header_mutation.v3.HeaderMutationPerRoute",
+        "@type": MUTATIONS,
         mutations: { request_mutations: [{ append: { header, append_action: "OVERWRITE_IF_EXISTS_OR_ADD" } }] },
       },
     },

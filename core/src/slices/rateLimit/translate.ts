@@ -32,6 +32,15 @@ const INTERVAL_MS = 50;
  */
 const KEPT_PER_KEY = 16;
 
+/**
+ * Every filter that counted adds its own headers to the answer. The first are those of the filter that counted last: of the one that refused,
+ * or else of the nearest and most personal limit. The others go.
+ */
+const ONE_SET: readonly JsonObject[] = ["limit", "remaining", "reset"].map((name) => {
+  const key = `x-ratelimit-${name}`;
+  return { append: { header: { key, value: `%RESP(${key})%` }, append_action: "OVERWRITE_IF_EXISTS" } };
+});
+
 export function route(model: Model, context: RouteContext): RoutePiece {
   const placed = model.limits.map((limit) => ({ limit, slot: slotOf(limit) }));
   const entries = placed.map(({ limit, slot }) => ({
@@ -47,6 +56,7 @@ export function route(model: Model, context: RouteContext): RoutePiece {
     direct: directLimits(placed, entries, model, context.audit),
     host: entries.filter(({ slot }) => !ofGateway(slot)).map(({ key, value }) => ({ key, value })),
     gateway: entries.filter(({ slot }) => ofGateway(slot)),
+    response: model.headers && !context.audit && new Set(placed.map(({ slot }) => slot)).size > 1 ? ONE_SET : [],
     slots: { ...collecting("collect", placed, "rl-pre"), ...collecting("collect-post", placed, "rl-post") },
     ...(context.audit ? {} : { metadata: policiesOf(placed) }),
   };
