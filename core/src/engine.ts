@@ -3,7 +3,7 @@ import { createClock } from "./clock.ts";
 import { createConsumers } from "./consumers/view.ts";
 import { createJwksSources } from "./jwks-sources.ts";
 import { createLookup, createSections, type LookupParts, sectionKey } from "./lookup.ts";
-import { createGraph } from "./memo.ts";
+import { createGraph, type Failed } from "./memo.ts";
 import { createObjectStore } from "./objects.ts";
 import { createOutbox } from "./outbox.ts";
 import type { AnySlice } from "./slices.ts";
@@ -19,9 +19,10 @@ import type { Engine, EngineFault, EngineOptions } from "./world.ts";
 /** `slices` stands for the table in tests of the pipeline. */
 export function createEngine(options: EngineOptions, slices: readonly AnySlice[] = allSlices): Engine {
   const faults: EngineFault[] = [];
-  const graph = createGraph((stage, key, error) => {
+  const failed: Failed = (stage, key, error) => {
     faults.push({ stage, key, message: error instanceof Error ? (error.stack ?? error.message) : String(error) });
-  });
+  };
+  const graph = createGraph(failed);
   const watch = createWatchList();
   const jwks = createJwksSources(graph, () => objects);
   const { objects, put } = createObjectStore(graph, { value: watch.observe, jwks: jwks.observe });
@@ -37,6 +38,7 @@ export function createEngine(options: EngineOptions, slices: readonly AnySlice[]
     backend: views.backend,
     consumers: (namespace, selector) => consumers.inNamespace(namespace, selector),
     source: jwks.declare,
+    failed,
   };
   const lookup = createLookup(lookupParts);
   const consumers = createConsumers(graph, objects, lookup);
@@ -50,6 +52,7 @@ export function createEngine(options: EngineOptions, slices: readonly AnySlice[]
     outbox,
     lookup,
     slices,
+    failed,
     requirePolicy: options.requirePolicy,
     logDirectory: options.logDirectory,
     backendTls: (service, port) => backendTls.of(service, port),

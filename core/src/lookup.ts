@@ -4,7 +4,7 @@ import type { SectionState } from "./attach/policies.ts";
 import type { Clock } from "./clock.ts";
 import { joinKey, splitKey } from "./key.ts";
 import { valueOf } from "./kinds/core/value.ts";
-import type { Derived, Graph } from "./memo.ts";
+import type { Derived, Failed, Graph } from "./memo.ts";
 import type { Objects } from "./objects.ts";
 import { optInLine } from "./opt-in.ts";
 import type { Problem, Reason } from "./problems.ts";
@@ -19,6 +19,7 @@ export interface LookupParts {
   readonly clock: Clock;
   backend: Views["backend"];
   readonly consumers: (namespace: string, selector: LabelSelector | undefined) => readonly Consumer[];
+  readonly failed: Failed;
   /** Says what the shell has to keep fetched under the id that is read. */
   readonly source: (source: JwksSource) => void;
 }
@@ -72,39 +73,50 @@ export function sectionKey(policy: string, section: SectionKey): string {
 /** One section of one policy with its references resolved; key {@link sectionKey}. */
 export function createSections(graph: Graph, parts: LookupParts, slices: readonly AnySlice[]): Derived<SectionState> {
   const bySection = new Map<string, AnySlice>(slices.map((slice) => [slice.key, slice]));
+  function evaluate(key: string): SectionState {
+    const [id = "", section = ""] = splitKey(key);
+    const policy = parts.objects.policies.get(id);
+    const slice = bySection.get(section);
+    if (policy === undefined || slice === undefined) return broken([]);
+    const spec = policy.sections[slice.key];
+    if (spec === undefined) return broken(policy.problems.filter((problem) => problem.section === slice.key));
+    const at = {
+      source: {
+        namespace: policy.key.namespace,
+        name: policy.key.name,
+        uid: policy.uid,
+        generation: policy.generation,
+        section: slice.key,
+        level: levelOf(policy.targetRefs),
+        text: `${id}#${slice.key}`,
+      },
+      path: `spec.${slice.key}`,
+      audit: policy.mode === "Audit",
+    } as const;
+    const found = slice.validate(spec as never, at);
+    const errors = found.filter(({ severity }) => severity !== "warning");
+    if (errors.length > 0) return broken(errors);
+    const clusters: ClusterUse[] = [];
+    const resolution = slice.resolve(
+      spec as never,
+      at,
+      createLookup(parts, (cluster) => clusters.push(cluster)),
+    );
+    if (!resolution.ok) return broken(resolution.problems);
+    return { ok: true, model: resolution.model, warnings: [...found, ...(resolution.warnings ?? [])], clusters };
+  }
+
   return graph.derived<SectionState>(
     "sections",
     (key) => {
-      const [id = "", section = ""] = splitKey(key);
-      const policy = parts.objects.policies.get(id);
-      const slice = bySection.get(section);
-      if (policy === undefined || slice === undefined) return broken([]);
-      const spec = policy.sections[slice.key];
-      if (spec === undefined) return broken(policy.problems.filter((problem) => problem.section === slice.key));
-      const at = {
-        source: {
-          namespace: policy.key.namespace,
-          name: policy.key.name,
-          uid: policy.uid,
-          generation: policy.generation,
-          section: slice.key,
-          level: levelOf(policy.targetRefs),
-          text: `${id}#${slice.key}`,
-        },
-        path: `spec.${slice.key}`,
-        audit: policy.mode === "Audit",
-      } as const;
-      const found = slice.validate(spec as never, at);
-      const errors = found.filter(({ severity }) => severity !== "warning");
-      if (errors.length > 0) return broken(errors);
-      const clusters: ClusterUse[] = [];
-      const resolution = slice.resolve(
-        spec as never,
-        at,
-        createLookup(parts, (cluster) => clusters.push(cluster)),
-      );
-      if (!resolution.ok) return broken(resolution.problems);
-      return { ok: true, model: resolution.model, warnings: [...found, ...(resolution.warnings ?? [])], clusters };
+      try {
+        return evaluate(key);
+      } catch (error) {
+        parts.failed("sections", key, error);
+        return broken([
+          { reason: "Invalid", path: "spec", message: "this section cannot be evaluated: a fault of Gatewarden" },
+        ]);
+      }
     },
     broken([]),
   );

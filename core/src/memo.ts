@@ -70,8 +70,11 @@ function attempt<V>(compute: () => V): V | Failure {
   }
 }
 
+/** Hears of what threw, where, and why: always a bug of ours. */
+export type Failed = (stage: string, key: string, error: unknown) => void;
+
 /** `failed` hears of effects that threw; what they made and gave before stays, and the others run. */
-export function createGraph(failed: (stage: string, key: string, error: unknown) => void): Graph {
+export function createGraph(failed: Failed): Graph {
   let reading: Set<Node> | undefined; // what the running node has read so far
   let counts: Record<string, number> = {};
   const due = new Map<number, Set<Node>>(); // effects to run, by rank

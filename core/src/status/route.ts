@@ -3,6 +3,7 @@ import type { ParentVerdict } from "../attach/attachment.ts";
 import { routeFaults } from "../attach/route-faults.ts";
 import type { HttpRoute } from "../kinds/gateway-api/http-route.ts";
 import { idOf } from "../kinds/meta.ts";
+import { placeKey } from "../translate/host-stage.ts";
 import type { Wiring } from "../translate/wiring.ts";
 import type { Views } from "../views.ts";
 import type { Condition, ObjectStatus } from "../world.ts";
@@ -24,7 +25,12 @@ export function routeStatus(
   const { generation } = route;
   const faults = routeFaults(route);
   const lost = reads.wiring.lostHosts.get(idOf(route));
-  const lostAll = places.length > 0 && places.every(({ pattern }) => lost.has(pattern));
+  const claimed = ({ gateway, listeners }: ParentVerdict): readonly string[] | undefined => {
+    const own = places.filter((place) => place.gateway === gateway && listeners.includes(place.listener));
+    const gone = own.filter((place) => lost.has(placeKey(place)));
+    return own.length > 0 && gone.length === own.length ? gone.map(({ pattern }) => pattern) : undefined;
+  };
+  const partlyLost = places.filter((place) => lost.has(placeKey(place))).map(({ pattern }) => pattern);
   const refs = backendFault(route, reads.views);
   return {
     kind: "HTTPRoute",
@@ -33,9 +39,9 @@ export function routeStatus(
       parentRef: parent.written,
       gateway: parent.gateway,
       conditions: [
-        condition("Accepted", generation, acceptedFault(parent, route, faults, lostAll ? lost : undefined), {
+        condition("Accepted", generation, acceptedFault(parent, route, faults, claimed(parent)), {
           reason: "Accepted",
-          message: lost.size === 0 ? parent.message : `${parent.message}; ${claimedText(lost)}`,
+          message: partlyLost.length === 0 ? parent.message : `${parent.message}; ${claimedText(partlyLost)}`,
         }),
         condition("ResolvedRefs", generation, refs, {
           reason: "ResolvedRefs",
@@ -52,7 +58,7 @@ function acceptedFault(
   parent: ParentVerdict,
   route: HttpRoute,
   faults: readonly Fault[],
-  claimed: ReadonlyMap<string, string> | undefined,
+  claimed: readonly string[] | undefined,
 ): Fault | undefined {
   if (!parent.accepted) return { reason: parent.reason, message: parent.message };
   if (faults[0] !== undefined && faults.length === route.rules.length)
@@ -61,8 +67,8 @@ function acceptedFault(
 }
 
 /** Host by host, whose it is: the older route's namespace (rules.md R41). */
-function claimedText(lost: ReadonlyMap<string, string>): string {
-  const hosts = [...lost.keys()].sort();
+function claimedText(lost: readonly string[]): string {
+  const hosts = [...new Set(lost)].sort();
   return `an older route of another namespace holds ${hosts.slice(0, 8).join(", ")}${hosts.length > 8 ? ` and ${hosts.length - 8} more` : ""}`;
 }
 

@@ -4,7 +4,7 @@ import { type RouteFault, ruleFault, widened } from "../attach/route-faults.ts";
 import type { HttpRoute } from "../kinds/gateway-api/http-route.ts";
 import { byAge, compareText, idOf, ownerOf } from "../kinds/meta.ts";
 import { joinKey } from "../key.ts";
-import type { Give } from "../memo.ts";
+import type { Failed, Give } from "../memo.ts";
 import type { Resource } from "../outbox.ts";
 import type { RouteContext, SectionKey } from "../slice.ts";
 import type { AnySlice } from "../slices.ts";
@@ -20,6 +20,7 @@ import { ownerText, policyOwner, SHARED } from "./owner.ts";
 import type { Wiring } from "./wiring.ts";
 
 export interface HostReads {
+  readonly failed: Failed;
   readonly views: Views;
   readonly wiring: Wiring;
   readonly slices: readonly AnySlice[];
@@ -32,6 +33,10 @@ export interface HostReads {
 interface RankedRoutes {
   readonly rank: Ranked;
   readonly json: readonly JsonObject[];
+}
+
+export function placeKey({ gateway, hcm, pattern }: HostPlace): string {
+  return joinKey(gateway, hcm, pattern);
 }
 
 export interface HostPlace {
@@ -54,7 +59,7 @@ export function hostResource(place: HostPlace, reads: HostReads, give: Give): Re
   }
   const routes = ownersRoutes(
     [...found.keys()].flatMap((id) => (id === "" ? [] : (reads.route(id) ?? []))),
-    pattern,
+    place,
     wiring,
     give,
   );
@@ -69,7 +74,12 @@ export function hostResource(place: HostPlace, reads: HostReads, give: Give): Re
         ranked.push(...brokenRule(route, at, fault));
         continue;
       }
-      const output = ruleOutput(reads, own, listener, route, at, owners);
+      const output = contained(() => ruleOutput(reads, own, listener, route, at, owners));
+      if (output instanceof Error) {
+        reads.failed("rules", `${idOf(route)}/${at}`, output);
+        ranked.push(...brokenRule(route, at, { reason: "UnsupportedValue", message: "a fault of the gateway" }));
+        continue;
+      }
       outputs.push(output);
       rule.matches.forEach((match, index) => {
         ranked.push({ rank: { route, match, rule: at, at: index }, json: output.matches[index] ?? [] });
@@ -91,6 +101,15 @@ export function hostResource(place: HostPlace, reads: HostReads, give: Give): Re
   };
 }
 
+/** A bug of ours closes the rule that it is about, and nothing else. */
+function contained<T>(compute: () => T): T | Error {
+  try {
+    return compute();
+  } catch (error) {
+    return error instanceof Error ? error : new Error(String(error));
+  }
+}
+
 function rejectedAnswer(owners: readonly Owner[]): ReturnType<typeof closedAnswer> {
   const culprit = owners.find(({ key }) => key.kind === "ApiPolicy") ?? owners[0];
   const name = culprit === undefined ? "" : `${culprit.key.namespace}/${culprit.key.name}`;
@@ -107,11 +126,16 @@ function brokenRule(route: HttpRoute, at: number, { message }: RouteFault): read
 }
 
 /** A host belongs to the namespace of the oldest route that claims it on this listener (rules.md R41); others' routes do not get in. */
-function ownersRoutes(routes: readonly HttpRoute[], pattern: string, wiring: Wiring, give: Give): readonly HttpRoute[] {
+function ownersRoutes(
+  routes: readonly HttpRoute[],
+  place: HostPlace,
+  wiring: Wiring,
+  give: Give,
+): readonly HttpRoute[] {
   const [first, ...rest] = routes.toSorted(byAge);
   if (first === undefined) return [];
   const foreign = rest.filter(({ namespace }) => namespace !== first.namespace);
-  for (const route of foreign) give(wiring.lostHosts, idOf(route), pattern, first.namespace);
+  for (const route of foreign) give(wiring.lostHosts, idOf(route), placeKey(place), first.namespace);
   return [first, ...rest.filter((route) => !foreign.includes(route))];
 }
 

@@ -4,7 +4,7 @@
  */
 import { joinKey, splitKey } from "../key.ts";
 import { compareText, idOf, splitId } from "../kinds/meta.ts";
-import type { Effects, Graph } from "../memo.ts";
+import type { Effects, Failed, Graph } from "../memo.ts";
 import type { Objects } from "../objects.ts";
 import type { Outbox } from "../outbox.ts";
 import type { Lookup, SlotName } from "../slice.ts";
@@ -39,6 +39,7 @@ export interface PipelineParts {
   readonly outbox: Outbox;
   readonly lookup: Lookup;
   readonly slices: readonly AnySlice[];
+  readonly failed: Failed;
   readonly requirePolicy: boolean;
   readonly logDirectory: string;
   readonly backendTls: (service: string, port: number) => TlsToBackend | undefined;
@@ -74,6 +75,7 @@ export function createPipeline(parts: PipelineParts): void {
     views,
     wiring,
     slices,
+    failed: parts.failed,
     route: (id: string) => objects.routes.get(id),
     requirePolicy: (own: OwnGateway) =>
       parts.requirePolicy && own.gateway.annotations[REQUIRE_POLICY_ANNOTATION] !== "false",
