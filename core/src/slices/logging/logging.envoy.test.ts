@@ -82,14 +82,19 @@ const call = (path: string, spec: RequestSpec = {}) => send(target(), { path, ho
 type Logged = Readonly<Record<string, unknown>>;
 
 /** Everything in the file once `count` records are there. */
-async function records(count: number): Promise<readonly Logged[]> {
-  let lines: readonly string[] = [];
-  await eventually(`${String(count)} records`, async () => {
+function records(count: number): Promise<readonly Logged[]> {
+  return recordsOnce(`${String(count)} records`, (found) => found.length >= count);
+}
+
+async function recordsOnce(what: string, complete: (found: readonly Logged[]) => boolean): Promise<readonly Logged[]> {
+  let found: readonly Logged[] = [];
+  await eventually(what, async () => {
     await chain?.envoy.admin.post("/reopen_logs"); // writes what is buffered
-    lines = readFileSync(join(directory, "calls.jsonl"), "utf8").split("\n").slice(0, -1);
-    return lines.length >= count;
+    const lines = readFileSync(join(directory, "calls.jsonl"), "utf8").split("\n").slice(0, -1);
+    found = lines.map((line) => JSON.parse(line) as Logged);
+    return complete(found);
   });
-  return lines.map((line) => JSON.parse(line) as Logged);
+  return found;
 }
 
 describe("a record", () => {
@@ -193,14 +198,16 @@ describe("calls", () => {
     await start([
       routeJson("/denied", [piece, denied()]),
       routeJson("/none", [pieceOf({ sampling: 0 })]),
+      routeJson("/last", []),
       routeJson("/", [piece]),
     ]);
     const connection = await connectHttp1(target());
     for (let at = 0; at < 400; at += 1) await connection.request({ path: "/ok", host: "shop.test" });
     for (let at = 0; at < 20; at += 1) await connection.request({ path: "/none", host: "shop.test" });
     for (let at = 0; at < 20; at += 1) await connection.request({ path: "/denied", host: "shop.test" });
+    await connection.request({ path: "/last", host: "shop.test" });
     connection.close();
-    const found = await records(20 + 30);
+    const found = await recordsOnce("the last record", (all) => all.some(({ path }) => path === "/last"));
     const count = (path: string) => found.filter((record) => record["path"] === path).length;
     expect([count("/denied"), count("/none")]).toEqual([20, 0]);
     // 80 expected; outside of these bounds once in a million runs.
