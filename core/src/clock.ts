@@ -14,8 +14,12 @@ export function createClock(graph: Graph): Clock {
   let now = 0;
   const waiting = new Set<number>();
   const passed: Input<true> = graph.input("clock", (key, read) => {
-    if (read) waiting.add(Number(key));
-    else waiting.delete(Number(key));
+    if (read) {
+      waiting.add(Number(key));
+      return;
+    }
+    waiting.delete(Number(key));
+    passed.set(key, undefined);
   });
   return {
     nowMs: () => now,

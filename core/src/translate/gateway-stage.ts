@@ -103,7 +103,9 @@ export function listenerResource(
       return [{ listener, certificates, pieces }];
     }
     // HTTP listeners of a port share one HCM: what it is set to comes from the Gateway, or from its only listener.
-    const pieces = at > 0 ? [] : listenerPieces(own, listener, listeners.length > 1, reads, owners, give);
+    const shared = listeners.length > 1;
+    if (shared) giveUnsharable(own, listener, reads, give);
+    const pieces = at > 0 ? [] : listenerPieces(own, listener, shared, reads, owners, give);
     return [{ listener, certificates, pieces }];
   });
   if (serving.length === 0) return undefined;
@@ -232,4 +234,27 @@ function giveConflict(own: OwnGateway, listener: Listener, reads: ListenerReads,
     message: `the Gateway's spec.tls.frontend already says which client certificates listener ${listener.name} accepts`,
     fix: "leave caRefs and mode to the Gateway, or remove spec.tls.frontend",
   });
+}
+
+/** Listener settings of a policy on one of several HTTP listeners that share a port, and with it every setting. */
+function giveUnsharable(
+  own: OwnGateway,
+  listener: Listener,
+  { views, slices, wiring }: ListenerReads,
+  give: Give,
+): void {
+  for (const policy of views.policiesAt("Gateway", own.gateway.namespace, own.gateway.name, listener.name)) {
+    for (const slice of slices) {
+      const written = policy.sections[slice.key] ?? {};
+      const setting = slice.listenerSettings.find((name) => Object.hasOwn(written, name));
+      if (setting === undefined) continue;
+      const path = `spec.${slice.key}.${setting}`;
+      give(wiring.placeProblems, idOf(policy.key), joinKey(idOf(own.gateway), listener.name, path), {
+        reason: "UnsupportedForTarget",
+        path,
+        message: `${path}: the HTTP listeners of port ${listener.port} share this setting, and listener ${listener.name} cannot have its own`,
+        fix: "target the Gateway, or give the listener a port of its own",
+      });
+    }
+  }
 }

@@ -11,7 +11,7 @@ import type { AnySlice } from "../slices.ts";
 import type { OwnGateway, Views } from "../views.ts";
 import type { JsonObject, Owner } from "../world.ts";
 import type { Listener } from "../attach/listeners.ts";
-import { answerRoute, closedScope, type HostContent, hostScope } from "./host.ts";
+import { answerRoute, closedScope, configFault, type HostContent, hostScope } from "./host.ts";
 import { byPrecedence, matchJson, type Ranked } from "./match.ts";
 import { brokenAnswer, closedAnswer, MISDIRECTED } from "./refusal.ts";
 import { type RuleOutput, type TlsToBackend, translateRule } from "./rule.ts";
@@ -91,6 +91,8 @@ export function hostResource(place: HostPlace, reads: HostReads, give: Give): Re
     routes: ranked.flatMap(({ json }) => json),
     shared: sharedSlots(outputs, reads.slices),
   };
+  const fault = configFault(content.shared);
+  if (fault !== undefined) throw new Error(`${base.name}: ${fault}`); // the last good scope stays
   giveNeeds(place, outputs, [...owners.values()], reads, give);
   const sorted = [...owners.values()].sort((a, b) => compareText(ownerText(a), ownerText(b)));
   return {
