@@ -6,6 +6,7 @@ import type { Clock, Refusal, ResourceKey, ResourceStatus, ResourceType } from "
 import { RESOURCE_TYPES } from "../types.ts";
 import type { Content } from "./content.ts";
 import { createEntry, type Entry, isQuarantined, statusOf } from "./entry.ts";
+import { createKept } from "./kept.ts";
 import type { Proxy, Subscriber } from "./proxy.ts";
 import type { Encoded } from "./encode.ts";
 
@@ -38,6 +39,8 @@ export interface Book {
   refused(proxy: Proxy, entry: Entry, content: Content, message: string): void;
   /** Forgets proxies that are away; nothing of the book runs afterwards. */
   stop(): void;
+  /** Whether what others name must stay, because a refused resource is served in an old version (kept.ts). */
+  keepsOld(): boolean;
   /** Nothing to keep: no resources and no proxies. */
   isEmpty(): boolean;
 }
@@ -48,6 +51,7 @@ export function createBook(clock: Clock, events: BookEvents): Book {
   const changed = new Set<Entry | "all">();
 
   const entriesOf = (type: ResourceType): Map<string, Entry> => resources.get(type) ?? new Map<string, Entry>();
+  const kept = createKept(entriesOf);
   const streams = (): Subscriber[] => [...proxies].flatMap(({ stream }) => stream ?? []);
   const tellStreams = (entry: Entry, isNew = false): void => {
     for (const proxy of proxies) {
@@ -106,6 +110,8 @@ export function createBook(clock: Clock, events: BookEvents): Book {
         const entries = entriesOf(change.type);
         const known = entries.get(change.name);
         const entry = known ?? createEntry(change.type, change.name);
+        if (change.present) kept.forget(entry);
+        else if (kept.holds(entry)) return [];
         if (!write(entry, change)) return [];
         entries.set(change.name, entry);
         if (change.refusal !== undefined) events.onQuarantine(entry, change.refusal);
@@ -116,6 +122,7 @@ export function createBook(clock: Clock, events: BookEvents): Book {
         tellStreams(entry, isNew);
         report(entry);
       }
+      releaseKept();
       for (const stream of streams()) stream.flush();
       for (const { entry } of touched) forget(entry);
     },
@@ -170,13 +177,24 @@ export function createBook(clock: Clock, events: BookEvents): Book {
       }
       tellStreams(entry);
       report(entry);
+      if (kept.isNeeded()) for (const restored of kept.restore()) tellStreams(restored);
       for (const stream of streams()) stream.flush();
     },
+    keepsOld: () => kept.isNeeded(),
     stop() {
       for (const proxy of proxies) proxy.stopGrace?.();
     },
     isEmpty: () => proxies.size === 0 && [...resources.values()].every((entries) => entries.size === 0),
   };
+
+  /** The last refusal is over: what was kept for its old version goes. */
+  function releaseKept(): void {
+    for (const entry of kept.take()) {
+      if (!write(entry, REMOVED)) continue;
+      tellStreams(entry);
+      forget(entry);
+    }
+  }
 
   function accept(entry: Entry, content: Content): void {
     const wasQuarantined = isQuarantined(entry);
@@ -188,8 +206,10 @@ export function createBook(clock: Clock, events: BookEvents): Book {
   }
 }
 
+const REMOVED = { present: false, content: undefined, refusal: undefined, fallback: undefined, endpoint: undefined };
+
 /** Takes new content over; false where nothing is new. Whatever was refused before is forgotten with the content. */
-function write(entry: Entry, change: Encoded): boolean {
+function write(entry: Entry, change: Omit<Encoded, "gateway" | "type" | "name">): boolean {
   const { content, refusal, fallback } = change;
   if (!change.present) {
     if (!entry.present || (entry.wanted === undefined && entry.refusal === undefined)) return false;

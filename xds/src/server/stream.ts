@@ -13,6 +13,7 @@ import { choose, type Entry } from "./entry.ts";
 import { LONGEST_WAIT_MS, REMOVAL_ORDER, WAITS_FOR } from "./order.ts";
 import type { Subscriber } from "./proxy.ts";
 import { blame } from "./refusal.ts";
+import { isNamed } from "./kept.ts";
 import { type Client, queue, subscribe, subscribeToAll } from "./subscribe.ts";
 import { type InFlight, MOST_NAMES, Subscription } from "./subscription.ts";
 
@@ -208,7 +209,9 @@ export class AdsStream implements Subscriber {
       if (!entry.present) removed.push(entry.name);
       sent.set(entry, content);
     }
-    const gone = phase === "removals" || type === "scope" ? [...subscription.gone] : [];
+    // What an earlier process sent may still be named by the old version of a scope that was refused just now.
+    const stays = isNamed(type) && subscription.gone.size > 0 && this.#client.book.keepsOld();
+    const gone = (phase === "removals" && !stays) || type === "scope" ? [...subscription.gone] : [];
     removed.push(...subscription.missing, ...gone);
     if (sent.size === 0 && removed.length === 0 && !subscription.mustAnswer) return false;
 

@@ -2,6 +2,7 @@
 import type { ResourceType } from "../types.ts";
 import type { Content } from "./content.ts";
 import type { Entry, Position } from "./entry.ts";
+import { isNamed } from "./kept.ts";
 
 /** The response that waits for its answer. */
 export interface InFlight {
@@ -93,10 +94,10 @@ export class Subscription {
     return false;
   }
 
-  isIdle(): boolean {
-    return (
-      this.inFlight === undefined && !this.mustAnswer && this.pending.size + this.missing.size + this.gone.size === 0
-    );
+  /** `keepsOld`: what is gone may stay for now (kept.ts). */
+  isIdle(keepsOld = false): boolean {
+    const gone = keepsOld && isNamed(this.type) ? 0 : this.gone.size;
+    return this.inFlight === undefined && !this.mustAnswer && this.pending.size + this.missing.size + gone === 0;
   }
 
   /** The entries that the next response is about: those of the next group of a refused one, else all of the phase. */
