@@ -31,7 +31,22 @@ function collect(value: unknown, found: Map<string, string>): void {
     return;
   }
   const { name, cluster_name: cluster } = value as { readonly name?: string; readonly cluster_name?: string };
-  found.set(`${type.slice(type.lastIndexOf(".") + 1)} ${name ?? cluster ?? ""}`, JSON.stringify(value));
+  found.set(`${type.slice(type.lastIndexOf(".") + 1)} ${name ?? cluster ?? ""}`, JSON.stringify(value, canonical));
+}
+
+/**
+ * The same text for the same content: maps have no order, and the mark of a scope that was in a refused response and is sent again, so that
+ * it looks new, means nothing.
+ */
+function canonical(_key: string, value: unknown): unknown {
+  if (typeof value !== "object" || value === null || Array.isArray(value)) return value;
+  const members = Object.entries(value).filter(([name, member]) => name !== "metadata" || !isResentMark(member));
+  return Object.fromEntries(members.sort(([a], [b]) => (a < b ? -1 : 1)));
+}
+
+function isResentMark(metadata: unknown): boolean {
+  const { filter_metadata: names } = metadata as { readonly filter_metadata?: object };
+  return names !== undefined && Object.keys(names).every((name) => name.startsWith("gatewarden.resent"));
 }
 
 function typeOf(value: object): string | undefined {
