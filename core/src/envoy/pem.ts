@@ -24,7 +24,8 @@ function blocksOf(pem: string, label: string): readonly string[] {
 
 function isCertificate(block: string): boolean {
   try {
-    return new X509Certificate(block).subject !== undefined;
+    // Not `subject`: a certificate may have none, only alternative names (cert-manager's do).
+    return new X509Certificate(block).raw.length > 0;
   } catch {
     return false;
   }
