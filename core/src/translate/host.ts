@@ -78,7 +78,8 @@ export function answerRoute(name: string, answer: Answer, match: JsonObject = { 
     name,
     match,
     ...answerAction(answer),
-    metadata: { filter_metadata: { [ROUTE_METADATA]: answerMetadata(answer) } },
+    // Every scope ends with this one: the local reply knows it by its status, and each scope is that much smaller.
+    ...(answer === NOT_FOUND ? {} : { metadata: { filter_metadata: { [ROUTE_METADATA]: answerMetadata(answer) } } }),
   };
 }
 

@@ -4,7 +4,7 @@
  */
 import type { JsonObject } from "../world.ts";
 import { PATH_GUARD, TYPE } from "./chain.ts";
-import { refusalName } from "./refusal.ts";
+import { NOT_FOUND, refusalName } from "./refusal.ts";
 
 /** filter_metadata key of everything that local replies and logs say about a route. */
 export const ROUTE_METADATA = "gatewarden";
@@ -31,6 +31,12 @@ const DENYING_LIST = "%CEL(re.extract(response.code_details, '[[](.*)[]]', '\\\\
 
 /** First match answers. */
 const mappers: readonly Mapper[] = [
+  {
+    when: `${details} == 'direct_response' && response.code == ${NOT_FOUND.status}`,
+    code: NOT_FOUND.code,
+    title: "Not Found",
+    detail: NOT_FOUND.detail,
+  },
   {
     when: `${details} == 'direct_response'`,
     code: metadata("code"),
