@@ -127,7 +127,11 @@ function certificateFault(own: OwnGateway, listener: Listener, { objects, views 
 
 /** Gateway API features that hold (its names), sorted as the API wants them. */
 const SUPPORTED_FEATURES: readonly string[] = [
+  "BackendTLSPolicy",
+  "BackendTLSPolicySANValidation",
   "Gateway",
+  "GatewayFrontendClientCertificateValidation",
+  "GatewayFrontendClientCertificateValidationInsecureFallback",
   "GatewayHTTPListenerIsolation",
   "GatewayPort8080",
   "GatewayStaticAddresses",

@@ -12,6 +12,8 @@ const switchedOff = { "@type": `${TYPE}config.route.v3.FilterConfig`, disabled: 
 /** Lua that a known host does not need; a route that does switches it on for itself. */
 const idle = { lower: switchedOff, pick: switchedOff, collect: switchedOff, "collect-post": switchedOff } as const;
 
+const internalHeaders = [SCOPE_HEADER, AUTH_HEADER, CONSUMER_HEADER] as const;
+
 export interface HostContent {
   readonly routes: readonly JsonObject[]; // in order of precedence
   /** Configuration that the host's routes share, by slot. */
@@ -67,7 +69,7 @@ function scope(name: string, virtualHost: JsonObject): JsonObject {
       // In a scope Envoy checks by default, and one cluster that is late would make it refuse the whole scope; without, its routes answer 503.
       validate_clusters: false,
       virtual_hosts: [virtualHost],
-      request_headers_to_remove: [SCOPE_HEADER, AUTH_HEADER, CONSUMER_HEADER],
+      request_headers_to_remove: internalHeaders,
     },
   };
 }
