@@ -8,6 +8,8 @@ import {
   rotatingConsumer,
   rotatingKey,
   route,
+  ROUTES_PER_NAMESPACE,
+  type Surroundings,
   takesTokens,
 } from "./population.ts";
 import type { Stage } from "./stage.ts";
@@ -35,6 +37,7 @@ export function changeKinds(stage: Stage): readonly Kind[] {
   const { api, around } = stage;
   const random = seededRandom(stage.size());
   const any = (): number => Math.floor(random() * stage.size());
+  const among = { ...around, namespaces: Math.ceil(stage.size() / ROUTES_PER_NAMESPACE) };
   let revision = 0;
   let next = stage.size();
 
@@ -60,10 +63,10 @@ export function changeKinds(stage: Stage): readonly Kind[] {
     return [edit(), edit()];
   };
 
-  const routeComesAndGoes = (): readonly [Change, Change] => {
+  const comesAndGoes = (surroundings: Surroundings): readonly [Change, Change] => {
     const index = next++;
-    const request = stage.request(index);
-    const [made, guarded] = [route(around, index), policy(around, index)];
+    const request = stage.request(index, surroundings);
+    const [made, guarded] = [route(surroundings, index), policy(surroundings, index)];
     return [
       {
         before: () => api.create(guarded),
@@ -95,7 +98,9 @@ export function changeKinds(stage: Stage): readonly Kind[] {
   return [
     { name: "policy edit", pair: policyEdit },
     { name: "route edit", pair: routeEdit },
-    { name: "route new / gone", pair: routeComesAndGoes },
+    { name: "route new / gone", pair: () => comesAndGoes(among) },
+    // Its consumers, their keys and its issuers come to the Gateway with it.
+    { name: "first route of a namespace", pair: () => comesAndGoes(around) },
     { name: "key removed / added", pair: keyComesAndGoes },
   ];
 }

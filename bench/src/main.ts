@@ -68,7 +68,7 @@ async function measureSize(stage: Stage, n: number, plan: Plan): Promise<SizeRes
   say(`${n} routes: the operator and Envoy down, objects being made`);
   await stage.harness.operator.stop();
   await stage.stopEnvoy();
-  await stage.grow(n, plan.samples + plan.costSamples);
+  await stage.grow(n, 2 * (plan.samples + plan.costSamples));
   say("starting the operator");
   const start = await measureStart(stage, say);
   say(`all statuses written after ${(start.programmedMs / 1000).toFixed(1)} s`);

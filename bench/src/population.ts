@@ -21,6 +21,8 @@ export interface Surroundings {
   /** The text of the key set that the tokens are signed by. */
   readonly jwks: string;
   readonly upstream: { readonly address: string; readonly port: number };
+  /** From that many namespaces on, further routes go to the first ones again. */
+  readonly namespaces?: number;
 }
 
 export const ISSUER = "https://sso.bench.test";
@@ -30,8 +32,10 @@ const CONSUMERS_PER_NAMESPACE = 5;
 /** Nobody comes from here (RFC 5737). */
 const NOBODY = "198.51.100";
 
-export const namespaceOf = ({ prefix }: Surroundings, index: number): string =>
-  `${prefix}-${String(Math.floor(index / ROUTES_PER_NAMESPACE))}`;
+export const namespaceOf = ({ prefix, namespaces }: Surroundings, index: number): string => {
+  const number = Math.floor(index / ROUTES_PER_NAMESPACE);
+  return `${prefix}-${String(namespaces === undefined ? number : number % namespaces)}`;
+};
 export const routeName = (index: number): string => `r${String(index)}`;
 export const hostOf = (index: number): string => `h${String(index)}.bench.test`;
 export const takesTokens = (index: number): boolean => index % 2 === 0;

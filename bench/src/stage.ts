@@ -36,7 +36,7 @@ export interface Stage {
   readonly grow: (n: number, spare: number) => Promise<void>;
   readonly ensureNamespace: (namespace: string) => Promise<void>;
   /** The bytes of a request that the policy of a route lets through. */
-  readonly request: (index: number) => string;
+  readonly request: (index: number, surroundings?: Surroundings) => string;
   /** A token that every policy that takes tokens takes, for an hour. */
   readonly token: string;
   readonly envoy: () => EnvoyProcess;
@@ -105,13 +105,13 @@ export async function startStage(say: (line: string) => void): Promise<Stage> {
     },
     ensureNamespace,
     token,
-    request: (index) =>
+    request: (index, surroundings = around) =>
       get(
         hostOf(index),
         "/",
         takesTokens(index)
           ? { authorization: `Bearer ${token}` }
-          : { "x-api-key": standingKey(namespaceOf(around, index)) },
+          : { "x-api-key": standingKey(namespaceOf(surroundings, index)) },
       ),
     envoy: () => envoy,
     stopEnvoy: () => envoy.stop(),
