@@ -264,7 +264,10 @@ export interface Slice<K extends SectionKey = SectionKey, S = never, M = unknown
   credentialHeaders?(model: M): readonly string[];
   /** typed_per_filter_config of the virtual host from all distinct entries of its routes. */
   host?(entries: ReadonlyMap<string, JsonObject>): Partial<Readonly<Record<SlotName, JsonObject>>>;
-  /** ECDS resources of a Gateway: the filter configuration of `slot` from all distinct entries of its routes. */
+  /**
+   * ECDS resources of a Gateway: the filter configuration of `slot` from all distinct entries of its routes. First come entries that no
+   * route names any more and that stay until proxies have changed over (translate/retire.ts); their values may be old.
+   */
   extension?(slot: SlotName, entries: ReadonlyMap<string, JsonObject>, lookup: Lookup): JsonObject;
   listener?(model: M, context: ListenerContext): ListenerPiece;
   /** Only `mtls`: whether the listener asks for client certificates; undefined: it says nothing of it. */

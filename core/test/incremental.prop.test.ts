@@ -10,6 +10,8 @@ import { gateway, gatewayClass, gone, OPTIONS, policy, put, route, service } fro
 
 const RUNS = Number(process.env["PROPERTY_RUNS"] ?? 60);
 const NOW = Date.parse("2026-06-01T00:00:00Z");
+/** When nothing stays in an extension any more for proxies that have not changed over (translate/retire.ts). */
+const SETTLED = NOW + 10_000;
 
 /** Everything that the outputs amount to. */
 function held(outputs: readonly Output[]): unknown {
@@ -231,6 +233,7 @@ test("after any edits the incremental result is that of a fresh engine", () => {
           }
           outputs.push(engine.apply(changes, NOW));
         }
+        outputs.push(engine.apply([], SETTLED));
         expect(held(outputs)).toEqual(held(fresh([...world.values()])));
       },
     ),
@@ -260,7 +263,7 @@ test("the order in which objects arrive does not matter", () => {
 
 function fresh(changes: readonly Change[]): readonly Output[] {
   const engine: Engine = createEngine({ ...OPTIONS, requirePolicy: true });
-  return [engine.apply([gatewayClass, ...changes], NOW)];
+  return [engine.apply([gatewayClass, ...changes], SETTLED)];
 }
 
 function withGeneration({ key, object: old }: Change, generation: number): Change {

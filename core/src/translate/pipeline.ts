@@ -7,7 +7,7 @@ import { compareText, idOf, splitId } from "../kinds/meta.ts";
 import type { Effects, Failed, Graph } from "../memo.ts";
 import type { Objects } from "../objects.ts";
 import type { Outbox } from "../outbox.ts";
-import type { Lookup, SlotName } from "../slice.ts";
+import type { Lookup, SectionKey, SlotName } from "../slice.ts";
 import type { AnySlice } from "../slices.ts";
 import type { OwnGateway, Views } from "../views.ts";
 import type { JsonObject, Owner, ResourceType } from "../world.ts";
@@ -26,6 +26,7 @@ import { indexScope } from "./host.ts";
 import { hostResource } from "./host-stage.ts";
 import { listenerName } from "./listener.ts";
 import { SHARED } from "./owner.ts";
+import { createRetirement } from "./retire.ts";
 import type { TlsToBackend } from "./rule.ts";
 import { indexName, scopeName } from "./scope-picker.ts";
 import { readPair, secretJson } from "./secret.ts";
@@ -245,27 +246,30 @@ function resourceStages({ graph, objects, wiring, outbox, slices, lookup }: Pipe
     }),
   );
 
+  const retirement = createRetirement<{ readonly section: SectionKey; readonly json: JsonObject }>();
   const extensions = graph.effects(
     "extensions",
     RANK.resource,
     (key) => {
       const [gateway = "", slot = ""] = splitKey(key);
       const entries = wiring.entries.get(key);
-      const section = [...entries.values()][0]?.section;
+      const left = retirement.left({ key, slot }, entries, lookup.nowMs, (epochMs) => lookup.until(epochMs));
+      const section = [...entries.values(), ...left.values()][0]?.section;
       const slice = slices.find((one) => one.key === section);
-      const sorted = new Map(
-        [...entries].sort(([a], [b]) => compareText(a, b)).map(([name, { json }]) => [name, json]),
-      );
-      const config = slice?.extension?.(slot as SlotName, sorted, lookup) ?? gatewaySlots.get(slot);
+      const sorted = (some: typeof left): readonly (readonly [string, JsonObject])[] =>
+        [...some].sort(([a], [b]) => compareText(a, b)).map(([name, { json }]) => [name, json]);
+      const all = new Map([...sorted(left), ...sorted(entries)]);
+      const config = slice?.extension?.(slot as SlotName, all, lookup) ?? gatewaySlots.get(slot);
       const owners =
         slot === "api_key"
-          ? consumerOwners(objects, [...sorted.keys()])
+          ? consumerOwners(objects, [...entries.keys()].sort(compareText))
           : [...wiring.entryOwners.get(key)].sort(([a], [b]) => compareText(a, b)).map(([, owner]) => owner);
       if (config !== undefined)
         outbox.resource({ gateway, type: "extension", name: slot, json: extensionJson(slot, config), owners });
     },
     (key) => {
       const [gateway = "", slot = ""] = splitKey(key);
+      retirement.forget(key);
       outbox.retract(gateway, "extension", slot);
     },
   );

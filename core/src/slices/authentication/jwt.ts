@@ -50,14 +50,16 @@ export function requirement(issuers: readonly Issuer[], places: readonly Place[]
   };
 }
 
-/** The ECDS resource of slot jwt from the requirements of all routes. */
+/** The ECDS resource of slot jwt from the requirements of all routes. Of two entries with one provider the later has its newest keys. */
 export function jwtExtension(entries: ReadonlyMap<string, JsonObject>): JsonObject {
-  const byKey = [...entries].sort(([a], [b]) => (a < b ? -1 : 1));
-  const providers = byKey.flatMap(([, value]) => Object.entries(value["providers"] as JsonObject));
+  const byName = <T>([a]: readonly [string, T], [b]: readonly [string, T]): number => (a < b ? -1 : a > b ? 1 : 0);
+  const providers = new Map([...entries.values()].flatMap(({ providers: some }) => Object.entries(some as JsonObject)));
   return {
     "@type": `${HTTP_FILTER}.jwt_authn.v3.JwtAuthentication`,
-    providers: Object.fromEntries(providers.sort(([a], [b]) => (a < b ? -1 : 1))),
-    requirement_map: Object.fromEntries(byKey.map(([key, value]) => [key, value["requirement"] as JsonObject])),
+    providers: Object.fromEntries([...providers].sort(byName)),
+    requirement_map: Object.fromEntries(
+      [...entries].sort(byName).map(([key, { requirement: one }]) => [key, one as JsonObject]),
+    ),
   };
 }
 

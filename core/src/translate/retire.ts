@@ -1,0 +1,55 @@
+/**
+ * Entries of a shared extension that no route names any more stay in it for a while. An extension reaches a proxy before the scopes that
+ * change over to its new entries (make before break), and until they do, routes name the old ones: without those, good credentials would
+ * be refused in between. The one place in the core where an output depends on what was before, and only until the grace is over.
+ */
+import type { SlotName } from "../slice.ts";
+
+/**
+ * Not the limits of a Gateway: an edit changes their entries in place, and every change of such an extension fills its buckets again.
+ * API keys are looked up by namespace whenever the extension is made: a revoked one goes at once, also from an entry that stays.
+ */
+const STAYING: ReadonlySet<string> = new Set<SlotName>(["jwt", "api_key"]);
+/** Longer than a stream holds scopes back for what they wait for (3 s). */
+const GRACE_MS = 5_000;
+/** They go together: under churn the extension is not put out for each of them. */
+const TOGETHER_MS = 1_000;
+
+export interface Retirement<E> {
+  /** What has left less than a grace ago; `until` hears when the answer becomes another one. */
+  left(
+    place: { readonly key: string; readonly slot: string },
+    entries: ReadonlyMap<string, E>,
+    nowMs: number,
+    until: (epochMs: number) => void,
+  ): ReadonlyMap<string, E>;
+  forget(key: string): void;
+}
+
+interface Leaving<E> {
+  readonly entry: E;
+  readonly untilMs: number;
+}
+
+export function createRetirement<E>(): Retirement<E> {
+  const entriesOf = new Map<string, ReadonlyMap<string, E>>();
+  const leavingOf = new Map<string, ReadonlyMap<string, Leaving<E>>>();
+  return {
+    left({ key, slot }, entries, nowMs, until) {
+      if (!STAYING.has(slot)) return new Map();
+      const untilMs = Math.ceil((nowMs + GRACE_MS) / TOGETHER_MS) * TOGETHER_MS;
+      const newest = [...(entriesOf.get(key) ?? [])].map(([name, entry]) => [name, { entry, untilMs }] as const);
+      const leaving = new Map(
+        [...(leavingOf.get(key) ?? []), ...newest].filter(([name, one]) => !entries.has(name) && one.untilMs > nowMs),
+      );
+      entriesOf.set(key, new Map(entries));
+      leavingOf.set(key, leaving);
+      for (const one of leaving.values()) until(one.untilMs);
+      return new Map([...leaving].map(([name, { entry }]) => [name, entry]));
+    },
+    forget(key) {
+      entriesOf.delete(key);
+      leavingOf.delete(key);
+    },
+  };
+}
