@@ -1,5 +1,5 @@
 /** Conditions, and the reasons that they carry (a closed set: api.md "Status" and Gateway API). */
-import type { Problem } from "../problems.ts";
+import type { Problem, Reason } from "../problems.ts";
 import type { Condition } from "../world.ts";
 
 export const POLICY_AFFECTED = "gatewarden.io/ApiPolicyAffected";
@@ -28,9 +28,15 @@ export function faultOf(problems: readonly Problem[]): Fault | undefined {
   return { reason: first.reason, message: [...new Set(problems.map(sentence))].join("; ") };
 }
 
-export function sentence({ message, fix }: Problem): string {
-  return fix === undefined ? message : `${message} (${fix})`;
+/** What is wrong, where, and what mends it. */
+export function sentence({ reason, path, message, fix }: Problem): string {
+  const named = UNNAMED.has(reason) || path === "" || path === "spec" || message.includes(path);
+  const text = named ? message : `${path}: ${message}`;
+  return fix === undefined ? text : `${text} (${fix})`;
 }
+
+/** Their messages say it all: the target's name; the command that mends it. */
+const UNNAMED: ReadonlySet<Reason> = new Set(["TargetNotFound", "RefNotPermitted"]);
 
 /** The API server takes 32 KiB; a person reads less. */
 const MAX_MESSAGE = 1024;
