@@ -2,7 +2,8 @@
  * How a request finds its host's scope (docs/design/scopes.md). The HCM writes `<hcm>|<authority>` into a header before the first route
  * match, so an exact lower-case host is found there at no cost. For the others two Lua filters choose: `lower` (capitals, trailing dot) and
  * `pick` (wildcards and the catch-all). Two, because only a filter's first `metadata()` reads the route anew. Both are switched off in the
- * virtual host of every real scope. A script that fails leaves the request without a route: 404.
+ * virtual host of every real scope. A script that fails leaves the request without a route: 404. What is no host name (`a..`, `a:x`, `u@a`,
+ * `a%2e`) is refused: a server behind a wildcard or the catch-all could read it as the name of another route's host.
  */
 
 /** Fragment of a scope's key: which HCM, which host pattern. Requests carry a `|` always, so `<hcm>#` cannot be asked for from outside. */
@@ -35,6 +36,11 @@ export function pickScript(): string {
   local hcm = string.match(h:headers():get("x-gatewarden-scope") or "", "^([^|]*)|")
   if hcm == nil then return end
   local host = string.gsub(string.lower(h:headers():get(":authority") or ""), "%.$", "")
+  local name = string.find(host, "^[%w_-][%w._-]*$") and not string.find(host, "..", 1, true) and string.sub(host, -1) ~= "."
+  if not name and not string.find(host, "^%[[%x:.]+%]$") then
+    h:respond({[":status"] = "400"}, "")
+    return
+  end
   h:headers():replace("x-gatewarden-scope", hcm .. "#")
   h:clearRouteCache()
   local index = h:metadata()
