@@ -80,6 +80,11 @@ export function createLoop(options: LoopOptions): Loop {
       carryOut(output);
       setTimer(output.nextEvaluationMs);
       for (const [stage, units] of Object.entries(output.recomputed)) metrics.recomputed.add(units, { stage });
+      for (const { stage, key, message } of output.faults ?? []) {
+        // A bug of ours that the core contained: its rule or section is closed, everything else is served.
+        metrics.faults.add();
+        log.error("a part of an evaluation failed and is closed", { stage, key, error: message });
+      }
     } catch (error) {
       // A bug of ours: what was good before stays in force, and the next change is tried as usual.
       metrics.faults.add();
@@ -174,7 +179,10 @@ export function createLoop(options: LoopOptions): Loop {
 function loopMetrics(registry: Registry) {
   return {
     changes: registry.counter("gatewarden_changes_total", "Changes of objects that were taken in."),
-    faults: registry.counter("gatewarden_evaluation_faults_total", "Evaluations that ended in a bug of ours."),
+    faults: registry.counter(
+      "gatewarden_evaluation_faults_total",
+      "Evaluations, or parts of one, that ended in a bug of ours.",
+    ),
     recomputed: registry.counter("gatewarden_recomputed_units_total", "Units of work of the core, by stage."),
     seconds: registry.histogram(
       "gatewarden_evaluation_seconds",

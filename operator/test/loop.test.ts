@@ -70,6 +70,17 @@ describe("the loop", () => {
     expect(names.slice(0, 500).every((text) => Number.parseInt(text) % 2 === 1)).toBe(true);
   });
 
+  test("counts and carries out an evaluation of which a part failed", async () => {
+    const registry = createRegistry();
+    const carried: Output[] = [];
+    const output: Output = { ...EMPTY, faults: [{ stage: "scope", key: "shop/orders", message: "a bug" }] };
+    const engine: Engine = { apply: () => output };
+    const carryOut = (made: Output): void => void carried.push(made);
+    await createLoop({ engine, clock, log: silentLog, metrics: registry, carryOut }).catchUp();
+    expect(carried).toEqual([output]);
+    expect(registry.render()).toContain("gatewarden_evaluation_faults_total 1\n");
+  });
+
   test("evaluates an empty world, too", async () => {
     await loop.catchUp();
     expect(seen.map(({ names }) => names)).toEqual([[]]);

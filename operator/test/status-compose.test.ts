@@ -222,3 +222,19 @@ describe("the status of other kinds", () => {
     expect(compose(undefined, wanted())).not.toHaveProperty("credentials");
   });
 });
+
+describe("the status of a GatewayClass", () => {
+  test("lists the supported features, and counts a difference in them as one to write", () => {
+    const supportedFeatures = [{ name: "Gateway" }, { name: "HTTPRoute" }];
+    const wanted: ObjectStatus = {
+      kind: "GatewayClass",
+      generation: 1,
+      conditions: [condition("Accepted")],
+      supportedFeatures,
+    };
+    const status = composeStatus({}, wanted, context());
+    expect(status["supportedFeatures"]).toEqual(supportedFeatures);
+    const part = (of: object): string => canonicalJson(ownPart("GatewayClass", of, OURS));
+    expect(part({ ...status, supportedFeatures: [] })).not.toBe(part(status));
+  });
+});

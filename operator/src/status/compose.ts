@@ -58,7 +58,10 @@ export function composeStatus(current: unknown, wanted: ObjectStatus | undefined
     case "Gateway":
       return gatewayStatus(old, wanted, context);
     case "GatewayClass":
-      return { conditions: withTimes(wanted.conditions, old.conditions, context.now) };
+      return {
+        conditions: withTimes(wanted.conditions, old.conditions, context.now),
+        ...(wanted.supportedFeatures === undefined ? {} : { supportedFeatures: wanted.supportedFeatures }),
+      };
   }
 }
 

@@ -61,7 +61,10 @@ export function ownPart(kind: ObjectStatus["kind"], status: unknown, controllerN
           .map((entry) => ({ ...entry, conditions: byType(entry.conditions) })),
       };
     case "GatewayClass":
-      return { conditions: byType(conditions?.filter(({ type }) => OURS.test(type ?? ""))) };
+      return {
+        conditions: byType(conditions?.filter(({ type }) => OURS.test(type ?? ""))),
+        supportedFeatures: rest["supportedFeatures"],
+      };
   }
 }
 
