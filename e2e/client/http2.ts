@@ -69,7 +69,10 @@ function start(session: ClientHttp2Session, spec: RequestSpec, scheme: string): 
       clearTimeout(timer);
       reject(error);
     });
-    stream.once("close", () => reject(new Error("the stream was closed before an answer")));
+    stream.once("close", () => {
+      clearTimeout(timer);
+      reject(new Error("the stream was closed before an answer"));
+    });
     stream.once("response", (received, _flags, raw: readonly string[]) => {
       clearTimeout(timer);
       // From here on an error only ends the stream, which `ended` tells.

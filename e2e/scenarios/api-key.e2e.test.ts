@@ -157,12 +157,15 @@ describe("API keys", () => {
     const listeners = [{ name: "http", port: 8080, protocol: "HTTP", allowedRoutes: { namespaces: { from: "All" } } }];
     const wide = await shop.gateway({ name: "wide", listeners });
     const consumerHeader = "x-consumer";
-    await shop.enforce(apiPolicy("wide", { kind: "Gateway", name: "wide" }, { authentication: { apiKey: { consumerHeader } } }));
+    await shop.enforce(
+      apiPolicy("wide", { kind: "Gateway", name: "wide" }, { authentication: { apiKey: { consumerHeader } } }),
+    );
     for (const tenant of [shop, bank]) {
       const host = `${tenant === shop ? "near" : "far"}.test`;
       const parentRefs = [{ name: "wide", namespace: shop.namespace }];
       await tenant.enforce(httpRoute("under-wide", { hostnames: [host], parentRefs, rules: [rule("orders")] }));
-      const ask = (value: string) => send(wide.target(), { host, headers: { "x-api-key": value, "x-consumer": "forged" } });
+      const ask = (value: string) =>
+        send(wide.target(), { host, headers: { "x-api-key": value, "x-consumer": "forged" } });
       await eventually(host, async () => (await ask("k-erp")).status === 200);
       expect(upstreamValues(await ask("k-erp"), "x-consumer")).toEqual([`${shop.namespace}/erp`]);
       expect(verdictOf(await ask("k-teller"))).toMatch(/^40[13] GW-AUTHN-/);
@@ -174,7 +177,10 @@ describe("API keys", () => {
     await shop.secret("rotor-key", { "api-key": "k-old", new: "k-new" });
     const keys = (...names: readonly string[]): KubeObject =>
       consumerOf("rotor", {
-        apiKeys: names.map((name) => ({ name: name.replace("api-key", "k1"), secretRef: { name: "rotor-key", key: name } })),
+        apiKeys: names.map((name) => ({
+          name: name.replace("api-key", "k1"),
+          secretRef: { name: "rotor-key", key: name },
+        })),
       });
     await shop.apply(keys("api-key"));
     await becomes("rotation", "k-old", "200");
@@ -198,7 +204,12 @@ describe("API keys", () => {
     await shop.secret("rotor-key", { new: "k-newer" });
     await gone("k-new");
     expect(await open.ask("rotation", "k-newer")).toEqual(["200", "200"]);
-    await shop.apply(consumerOf("rotor", { apiKeys: [{ name: "new", secretRef: { name: "rotor-key", key: "new" } }], suspended: true }));
+    await shop.apply(
+      consumerOf("rotor", {
+        apiKeys: [{ name: "new", secretRef: { name: "rotor-key", key: "new" } }],
+        suspended: true,
+      }),
+    );
     await gone("k-newer");
     await eventually("Suspended", async () => JSON.stringify(await credentialsOf(shop, "rotor")).includes("Suspended"));
     await shop.apply(keys("new"));
@@ -236,11 +247,16 @@ describe("API keys", () => {
       return one === REFUSED && two === REFUSED;
     });
     expect(last).toBeLessThan(Date.parse(end) + REVOCATION_LIMIT_MS);
-    await eventually("the beginning", async () => (await open.ask("clock", "k-begins")).every((verdict) => verdict === "200"));
+    await eventually("the beginning", async () =>
+      (await open.ask("clock", "k-begins")).every((verdict) => verdict === "200"),
+    );
     expect(Date.now()).toBeGreaterThan(Date.parse(begin));
     expect(open.close()).toEqual([false, false]);
     await eventually("the status", async () => {
-      const states = (await credentialsOf(shop, "timed")) as readonly { readonly name: string; readonly state: string }[];
+      const states = (await credentialsOf(shop, "timed")) as readonly {
+        readonly name: string;
+        readonly state: string;
+      }[];
       return states.map(({ name, state }) => `${name} ${state}`).join() === "ends Expired,begins Active,over Expired";
     });
   });
@@ -252,7 +268,10 @@ describe("API keys", () => {
     await eventually("another second", () => Date.now() % 1_000 > 900);
     await eventually("another second", () => Date.now() % 1_000 < 500);
     await addConsumer(shop, "younger", "k-shared");
-    const conflict = await shop.waitFor("ApiConsumer", "younger", "Accepted", { status: "False", reason: "Conflicted" });
+    const conflict = await shop.waitFor("ApiConsumer", "younger", "Accepted", {
+      status: "False",
+      reason: "Conflicted",
+    });
     expect(conflict.message).toMatch(/elder/);
     expect(JSON.stringify(await shop.get("ApiConsumer", "younger"))).not.toContain("k-shared");
     const whose = async (): Promise<readonly string[]> =>
@@ -286,7 +305,10 @@ describe("API keys", () => {
     const parentRefs = [{ name: "edge", namespace: shop.namespace }];
     const [, policy] = guarded("lonely", { apiKey: {} });
     if (policy === undefined) throw new Error("there is a policy");
-    await lonely.enforce([httpRoute("lonely", { hostnames: ["lonely.test"], parentRefs, rules: [rule("orders")] }), policy]);
+    await lonely.enforce([
+      httpRoute("lonely", { hostnames: ["lonely.test"], parentRefs, rules: [rule("orders")] }),
+      policy,
+    ]);
     for (const value of ["k-erp", "k-teller", "guessed"]) {
       expect([value, await verdictAt("lonely", value)]).toEqual([value, expect.stringMatching(/^40[13] GW-AUTHN-/)]);
     }

@@ -5,7 +5,15 @@ import { eventually } from "../cluster/condition.ts";
 import { type Harness, START_LIMIT_MS, startHarness } from "../harness/harness.ts";
 import type { GatewayHandle, Tenant } from "../harness/tenant.ts";
 import { claimsFor, createSigner, keySet } from "../material/jwt.ts";
-import { basicCredential, bearer, guard, guarded, upstreamValues, verdictOf, verdicts } from "./authentication-manifest.ts";
+import {
+  basicCredential,
+  bearer,
+  guard,
+  guarded,
+  upstreamValues,
+  verdictOf,
+  verdicts,
+} from "./authentication-manifest.ts";
 import { addConsumer, apiPolicy, consumerOf } from "./policies-manifest.ts";
 import { httpRoute, rule } from "./routes-manifest.ts";
 
@@ -35,7 +43,14 @@ describe("authentication", () => {
   }, START_LIMIT_MS);
   afterAll(() => harness.stop());
 
-  const jwt = [{ name: "corp", issuer: ISSUER, jwks: { type: "Inline", inline: keySet(signer) }, claimsToHeaders: [{ claim: "sub", header: "x-user-id" }] }];
+  const jwt = [
+    {
+      name: "corp",
+      issuer: ISSUER,
+      jwks: { type: "Inline", inline: keySet(signer) },
+      claimsToHeaders: [{ claim: "sub", header: "x-user-id" }],
+    },
+  ];
   const apiKey = { consumerHeader: "x-consumer" };
   const basic = { consumerHeader: "x-consumer" };
   const token = bearer(signer.token(claimsFor(ISSUER, "shop")));
@@ -74,17 +89,17 @@ describe("authentication", () => {
       ["another scheme", { authorization: "Digest username=olga" }, NO_CREDENTIAL],
       ["a scheme that only begins like ours", { authorization: "Bearerx abc" }, NO_CREDENTIAL],
     ];
-    const requests = cases.map(([name, headers]) => [name, to("required", headers)]);
+    const requests = cases.map(([name, headers]) => [name, to("required", headers)] as const);
     expect(await verdicts(edge.target(), Object.fromEntries(requests))).toEqual(
       Object.fromEntries(cases.map(([name, , expected]) => [name, expected])),
     );
     const one = await ask("required", { ...token, ...badKey, "x-consumer": "forged" });
     // What did not decide gives no identity, and reaches nobody.
-    expect([upstreamValues(one, "x-user-id"), upstreamValues(one, "x-consumer"), upstreamValues(one, "x-api-key")]).toEqual([
-      ["alice"],
-      [],
-      [],
-    ]);
+    expect([
+      upstreamValues(one, "x-user-id"),
+      upstreamValues(one, "x-consumer"),
+      upstreamValues(one, "x-api-key"),
+    ]).toEqual([["alice"], [], []]);
     const other = await ask("required", { ...key, "x-user-id": "forged" });
     expect([upstreamValues(other, "x-user-id"), upstreamValues(other, "x-consumer")]).toEqual([[], ["erp"]]);
   });
@@ -105,11 +120,9 @@ describe("authentication", () => {
   it("Optional: none is fine and gives no identity, a bad one is refused", async () => {
     await guard(shop, "optional", { mode: "Optional", jwt, apiKey, basic });
     const anonymous = await ask("optional", { "x-user-id": "forged", "X-Consumer": "forged" });
-    expect([anonymous.status, upstreamValues(anonymous, "x-user-id"), upstreamValues(anonymous, "x-consumer")]).toEqual([
-      200,
-      [],
-      [],
-    ]);
+    expect([anonymous.status, upstreamValues(anonymous, "x-user-id"), upstreamValues(anonymous, "x-consumer")]).toEqual(
+      [200, [], []],
+    );
     expect(
       await verdicts(edge.target(), {
         token: to("optional", token),
@@ -140,7 +153,12 @@ describe("authentication", () => {
   it("Public: everybody, with a reason; without one the API server refuses it", async () => {
     await guard(shop, "public", { mode: "Public", reason: "health probe" });
     expect([(await ask("public")).status, (await ask("public", badKey)).status]).toEqual([200, 200]);
-    for (const section of [{ mode: "Public" }, { mode: "Public", reason: "" }, {}, { mode: "Public", reason: "a", apiKey }]) {
+    for (const section of [
+      { mode: "Public" },
+      { mode: "Public", reason: "" },
+      {},
+      { mode: "Public", reason: "a", apiKey },
+    ]) {
       await expect(shop.apply(guarded("unreasoned", section))).rejects.toThrow(/reason|authentication/);
     }
   });
@@ -149,7 +167,10 @@ describe("authentication", () => {
     const unknown: Readonly<Record<string, object>> = {
       "unknown-field": { apiKey: { consumerheader: "x-consumer" } },
       "unknown-method": { apikey: {} },
-      "many-places": { apiKey: { from: { headers: Array.from({ length: 8 }, (_, at) => `x-key-${String(at)}`) } }, basic: {} },
+      "many-places": {
+        apiKey: { from: { headers: Array.from({ length: 8 }, (_, at) => `x-key-${String(at)}`) } },
+        basic: {},
+      },
     };
     for (const [name, section] of Object.entries(unknown)) {
       // kubectl without strict validation, as people use it.
@@ -169,9 +190,12 @@ describe("authentication", () => {
     await guard(shop, "basic", { basic });
     const answer = await ask("basic", { ...password, "x-consumer": "forged", "x-gatewarden-user": "root" });
     expect([upstreamValues(answer, "x-consumer"), upstreamValues(answer, "authorization")]).toEqual([["olga"], []]);
-    expect(answer.json<{ headers: unknown }>().headers).not.toContainEqual([expect.stringMatching(/^x-gatewarden/), expect.anything()]);
+    expect(answer.json<{ headers: unknown }>().headers).not.toContainEqual([
+      expect.stringMatching(/^x-gatewarden/),
+      expect.anything(),
+    ]);
     const cases: Readonly<Record<string, readonly [Readonly<Record<string, string>>, unknown]>> = {
-      "nothing": [{}, NO_CREDENTIAL],
+      nothing: [{}, NO_CREDENTIAL],
       "another consumer": [basicCredential("igor", "igor's"), "200"],
       "another's password": [basicCredential("igor", "pa:ss wörd"), REFUSED],
       "no such user": [basicCredential("root", "pa:ss wörd"), REFUSED],
@@ -179,7 +203,7 @@ describe("authentication", () => {
       "an empty user": [basicCredential("", "pa:ss wörd"), REFUSED],
       "an empty password": [basicCredential("olga", ""), REFUSED],
       "the placeholder user": [basicCredential("nobody", ""), REFUSED],
-      "capitals": [basicCredential("OLGA", "pa:ss wörd"), REFUSED],
+      capitals: [basicCredential("OLGA", "pa:ss wörd"), REFUSED],
       "a space behind": [basicCredential("olga", "pa:ss wörd "), REFUSED],
       "the hash": [basicCredential("olga", "{SHA}2jmj7l5rSw0yVb/vlWAYkK/YBwk="), REFUSED],
       "no colon": [{ authorization: `Basic ${Buffer.from("olga").toString("base64")}` }, REFUSED],
@@ -187,14 +211,14 @@ describe("authentication", () => {
       "a line end": [basicCredential("olga\n", "pa:ss wörd"), REFUSED],
       "nothing behind the scheme": [{ authorization: "Basic" }, expect.stringMatching(/^401 /)],
     };
-    const requests = Object.entries(cases).map(([name, [headers]]) => [name, to("basic", headers)]);
+    const requests = Object.entries(cases).map(([name, [headers]]) => [name, to("basic", headers)] as const);
     expect(await verdicts(edge.target(), Object.fromEntries(requests))).toEqual(
       Object.fromEntries(Object.entries(cases).map(([name, [, expected]]) => [name, expected])),
     );
     // Schemes have no case (RFC 9110 section 11.1); Envoy's filter may refuse other spellings, it must not pass them by.
-    expect(verdictOf(await ask("basic", { authorization: (password["authorization"] ?? "").replace("Basic", "bAsIc") }))).toMatch(
-      /^(200|401 GW-AUTHN-00[12])$/,
-    );
+    expect(
+      verdictOf(await ask("basic", { authorization: (password["authorization"] ?? "").replace("Basic", "bAsIc") })),
+    ).toMatch(/^(200|401 GW-AUTHN-00[12])$/);
   });
 
   it("basic: selects consumers, follows their passwords, and lets nobody in where it selects nobody", async () => {
@@ -202,10 +226,10 @@ describe("authentication", () => {
     await guard(shop, "nobody", { basic: { consumerSelector: { matchLabels: { tier: "none" } } } });
     const igor = basicCredential("igor", "igor's");
     expect([verdictOf(await ask("staff", password)), verdictOf(await ask("staff", igor))]).toEqual(["200", REFUSED]);
-    expect([verdictOf(await ask("nobody", password)), verdictOf(await ask("nobody", basicCredential("nobody", "")))]).toEqual([
-      REFUSED,
-      REFUSED,
-    ]);
+    expect([
+      verdictOf(await ask("nobody", password)),
+      verdictOf(await ask("nobody", basicCredential("nobody", ""))),
+    ]).toEqual([REFUSED, REFUSED]);
     const held = await connectHttp1(edge.target());
     const on = async (headers: Readonly<Record<string, string>>): Promise<string> =>
       verdictOf(await held.request(to("staff", headers)));
@@ -213,7 +237,9 @@ describe("authentication", () => {
     await eventually("the old password refused", async () => (await on(password)) === REFUSED, { limitMs: 2_000 });
     expect(await on(basicCredential("olga", "another"))).toBe("200");
     await shop.apply({ ...person("olga", "olga", { tier: "staff" }, { suspended: true }) });
-    await eventually("suspended", async () => (await on(basicCredential("olga", "another"))) === REFUSED, { limitMs: 2_000 });
+    await eventually("suspended", async () => (await on(basicCredential("olga", "another"))) === REFUSED, {
+      limitMs: 2_000,
+    });
     expect(held.closed()).toBe(false);
     held.close();
     await shop.secret("olga", { password: "pa:ss wörd" });
@@ -263,7 +289,11 @@ describe("authentication", () => {
       [NO_CREDENTIAL, NO_CREDENTIAL, NO_CREDENTIAL],
       [NO_CREDENTIAL, "200", "200"],
     ]);
-    await policy("lv-rule", { kind: "HTTPRoute", name: "lv-two", sectionName: "open" }, { mode: "Public", reason: "a test" });
+    await policy(
+      "lv-rule",
+      { kind: "HTTPRoute", name: "lv-two", sectionName: "open" },
+      { mode: "Public", reason: "a test" },
+    );
     expect(await all({})).toEqual([NO_CREDENTIAL, NO_CREDENTIAL, "200"]);
     for (const [name, expected] of [
       ["lv-rule", NO_CREDENTIAL],

@@ -150,7 +150,11 @@ describe("the keys of issuers", () => {
 
   it("are not replaced by what is no key set, and the policy says so", async () => {
     await shop.configMap("rotating", { keys: "no json" });
-    await shop.waitFor("ApiPolicy", "rotating", "ResolvedRefs", { status: "False", reason: "InvalidRef", message: /JSON/ });
+    await shop.waitFor("ApiPolicy", "rotating", "ResolvedRefs", {
+      status: "False",
+      reason: "InvalidRef",
+      message: /JSON/,
+    });
     await becomes("rotating", tokenOf({ issuer: "https://sso.rotating.test" }, second), "503 GW-POLICY-002");
     await shop.configMap("rotating", { keys: keySet(second) });
     await becomes("rotating", tokenOf({ issuer: "https://sso.rotating.test" }, second), "200");
@@ -217,9 +221,6 @@ function grantTo(namespace: string) {
     apiVersion: "gateway.networking.k8s.io/v1beta1",
     kind: "ReferenceGrant",
     metadata: { name: "jwks" },
-    spec: {
-      from: [{ group: "gatewarden.io", kind: "ApiPolicy", namespace }],
-      to: [{ group: "", kind: "Service" }],
-    },
+    spec: { from: [{ group: "gatewarden.io", kind: "ApiPolicy", namespace }], to: [{ group: "", kind: "Service" }] },
   };
 }

@@ -4,24 +4,9 @@ import { type RequestSpec, send } from "../client/http1.ts";
 import { eventually } from "../cluster/condition.ts";
 import { type Harness, START_LIMIT_MS, startHarness } from "../harness/harness.ts";
 import type { GatewayHandle, Tenant } from "../harness/tenant.ts";
-import {
-  type Claims,
-  claimsFor,
-  confusedToken,
-  createSigner,
-  keySet,
-  unsignedToken,
-} from "../material/jwt.ts";
+import { type Claims, claimsFor, confusedToken, createSigner, keySet, unsignedToken } from "../material/jwt.ts";
 import type { EchoUpstream } from "../upstream/echo.ts";
-import {
-  bearer,
-  guard,
-  hmacToken,
-  tokenAs,
-  upstreamValues,
-  verdictOf,
-  verdicts,
-} from "./authentication-manifest.ts";
+import { bearer, guard, hmacToken, tokenAs, upstreamValues, verdictOf, verdicts } from "./authentication-manifest.ts";
 
 const CORP = "https://sso.corp.test/realms/main";
 const NO_CREDENTIAL = "401 GW-AUTHN-001";
@@ -76,10 +61,9 @@ describe("tokens", () => {
     verdictOf(await send(edge.target(), withToken(name, token)));
   it("takes the algorithms of the default list and no other, whatever the key set holds", async () => {
     await guard(shop, "default", corp());
-    const requests = Object.values(signers).map(({ algorithm, token }) => [
-      algorithm,
-      withToken("default", token(claims())),
-    ]);
+    const requests = Object.values(signers).map(
+      ({ algorithm, token }) => [algorithm, withToken("default", token(claims()))] as const,
+    );
     expect(await verdicts(edge.target(), Object.fromEntries(requests))).toEqual({
       RS256: "200",
       PS256: "200",
@@ -124,7 +108,7 @@ describe("tokens", () => {
       "no base64": [REFUSED, "!.!.!"],
       nothing: [NO_CREDENTIAL, ""],
     };
-    const requests = Object.entries(bad).map(([name, [, token]]) => [name, withToken("default", token)]);
+    const requests = Object.entries(bad).map(([name, [, token]]) => [name, withToken("default", token)] as const);
     const expected = Object.entries(bad).map(([name, [verdict]]) => [name, verdict]);
     expect(await verdicts(edge.target(), Object.fromEntries(requests))).toEqual(Object.fromEntries(expected));
     const refused = await send(edge.target(), withToken("default", unsignedToken(claims())));
@@ -206,7 +190,11 @@ describe("tokens", () => {
   });
 
   it("finds tokens where the policy says, and hides them from the upstream", async () => {
-    const from = { headers: [{ name: "x-token" }, { name: "x-pre", prefix: "Token " }], params: ["access_token"], cookies: ["sid"] };
+    const from = {
+      headers: [{ name: "x-token" }, { name: "x-pre", prefix: "Token " }],
+      params: ["access_token"],
+      cookies: ["sid"],
+    };
     await guard(shop, "places", corp({ from, claimsToHeaders: [{ claim: "sub", header: "x-user-id" }] }));
     await guard(shop, "forward", corp({ from, forwardToken: true }));
     const token = rsa.token(claims());
