@@ -12,7 +12,7 @@ export const clientIP: Slice<"clientIP", Spec, Model> = {
   levels: ["Gateway", "Listener"],
   listenerSettings: ["trustedHops", "trustedProxies"],
   mayOpen: false,
-  closes: false,
+  closes: true,
   audit: "the client's address is found once for the whole listener and cannot be found in a second way beside",
   validate: () => [],
   resolve: (spec) => ({ ok: true, model: spec }),
