@@ -139,15 +139,30 @@ describe("delta ADS", () => {
     expect(namesOf(await client.nextAcked("listener"))).toEqual(["l2"]);
     const moved = await client.next("scope");
     expect(namesOf(moved)).toEqual(["h1"]);
-    expect(moved.removed).toEqual(["h2"]);
+    expect(moved.removed).toEqual([]);
     const sofar = client.received.length;
     client.subscribe("secret", ["s"]); // a round trip: nothing was removed before the scopes were acknowledged
     await client.nextAcked("secret");
     expect(client.received.length).toBe(sofar + 1);
     client.ack(moved);
+    expect((await client.nextAcked("scope")).removed).toEqual(["h2"]);
     const removed = await client.nextAcked("cluster");
     expect(removed.removed).toEqual(["a"]);
     expect((await client.nextAcked("endpoint")).removed).toEqual(["a"]);
+  });
+
+  it("removes a scope although a cluster never gets warm, and only after the new scopes", async () => {
+    test = await startServer({ changes: FIRST });
+    const client = test.connect();
+    await join(client);
+    await test.server.apply([cluster("cold"), gone("scope", "h2"), scope("h1", "new")]);
+    const began = performance.now();
+    await client.next("cluster"); // never acknowledged
+    const changed = await client.nextAcked("scope");
+    expect([namesOf(changed), changed.removed]).toEqual([["h1"], []]);
+    const removed = await client.nextAcked("scope");
+    expect([namesOf(removed), removed.removed]).toEqual([[], ["h2"]]);
+    expect(performance.now() - began).toBeLessThan(5_000); // once the longest wait, not twice
   });
 
   it("sends the endpoints of a changed cluster again", async () => {
@@ -180,12 +195,12 @@ describe("delta ADS", () => {
     second.subscribe("scope", [], held["ScopedRouteConfiguration"]);
     const scopes = await second.nextAcked("scope");
     expect(namesOf(scopes)).toEqual(["h1", "h3"]);
-    expect(scopes.removed).toEqual(["h2"]);
+    expect((await second.nextAcked("scope")).removed).toEqual(["h2"]);
     await eventually(
       "acknowledged",
       () => test.server.status(GATEWAY, { type: "scope", name: "h1" }).state === "acknowledged",
     );
-    expect(second.received.length).toBe(1);
+    expect(second.received.length).toBe(2);
     expect(test.server.proxies(GATEWAY)).toEqual({ complete: 1, joining: 0 });
   });
 

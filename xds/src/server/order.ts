@@ -18,7 +18,8 @@ export const WAITS_FOR: Readonly<Record<ResourceType, readonly ResourceType[]>> 
 };
 
 /**
- * Removed scopes are not in this list: they travel with new ones, so that a host that moves from one scope to another is never in none.
+ * Removed scopes are not in this list: they go as soon as the new and changed ones are acknowledged, whatever else is outstanding. Not with
+ * them: an Envoy takes removals of one response over before its additions, and the host would be in neither scope in between.
  * What listeners and clusters ask for by name goes after them, by when an Envoy has lost its interest.
  */
 export const REMOVAL_ORDER: readonly ResourceType[] = ["listener", "cluster", "extension", "secret", "endpoint"];

@@ -102,10 +102,11 @@ export class AdsStream implements Subscriber {
     for (const type of RESOURCE_TYPES) {
       const subscription = this.#of(type);
       if (subscription.inFlight !== undefined) busy.add(type);
-      else if (subscription.opened && subscription.hasAdditions()) {
+      else if (subscription.opened && subscription.isDue()) {
         const waits = WAITS_FOR[type].some((other) => busy.has(other)) && !subscription.impatient;
         if (waits) this.#wait(subscription);
         if (waits || this.#send(subscription, "additions")) busy.add(type);
+        else if (type === "scope" && this.#send(subscription, "removals")) busy.add(type);
       }
     }
     if (busy.size === 0) {
@@ -211,7 +212,7 @@ export class AdsStream implements Subscriber {
     }
     // What an earlier process sent may still be named by the old version of a scope that was refused just now.
     const stays = isNamed(type) && subscription.gone.size > 0 && this.#client.book.keepsOld();
-    const gone = (phase === "removals" && !stays) || type === "scope" ? [...subscription.gone] : [];
+    const gone = phase === "removals" && !stays ? [...subscription.gone] : [];
     removed.push(...subscription.missing, ...gone);
     if (sent.size === 0 && removed.length === 0 && !subscription.mustAnswer) return false;
 
@@ -227,7 +228,8 @@ export class AdsStream implements Subscriber {
     if (gone.length > 0) subscription.gone.clear();
     subscription.stopWaiting?.();
     subscription.stopWaiting = undefined;
-    subscription.impatient = false;
+    // Removed scopes do not wait a second time behind the new ones.
+    subscription.impatient &&= type === "scope" && phase === "additions" && subscription.hasRemovals();
     this.#metrics.push(type, sent.size, bytes.length);
     this.#transport.send(bytes);
     if (type === "cluster") this.#repeatEndpoints(sent);

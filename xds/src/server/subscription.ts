@@ -83,9 +83,13 @@ export class Subscription {
 
   hasAdditions(): boolean {
     if (this.mustAnswer || this.missing.size > 0) return true;
-    if (this.type === "scope") return this.hasRemovals() || this.pending.size > 0;
     for (const entry of this.pending) if (entry.present) return true;
     return false;
+  }
+
+  /** Removals of scopes, too, take their turn behind additions of other types, however long those last (order.ts). */
+  isDue(): boolean {
+    return this.hasAdditions() || (this.type === "scope" && this.hasRemovals());
   }
 
   hasRemovals(): boolean {
@@ -102,8 +106,7 @@ export class Subscription {
 
   /** The entries that the next response is about: those of the next group of a refused one, else all of the phase. */
   next(phase: "additions" | "removals"): readonly Entry[] {
-    const both = this.type === "scope";
-    const belongs = (entry: Entry): boolean => both || entry.present === (phase === "additions");
+    const belongs = (entry: Entry): boolean => entry.present === (phase === "additions");
     while (this.groups.length > 0) {
       const [group = [], ...rest] = this.groups;
       const left = group.filter((entry) => this.pending.has(entry) && belongs(entry));
