@@ -42,7 +42,9 @@ describe("bad input", () => {
   /** Applies it to the victim's policy and waits for what the status says; the victim is closed meanwhile. */
   const closes = async (sections: object, condition: string, expected: Omit<Expected, "status">): Promise<void> => {
     await shop.apply(policy(sections));
-    await shop.waitFor("ApiPolicy", "victim", condition, { status: "False", ...expected });
+    const { message } = await shop.waitFor("ApiPolicy", "victim", condition, { status: "False", ...expected });
+    // What mends it stands in brackets behind what is wrong.
+    expect(message).toMatch(/\(.+\)$/);
     await untilAnswered(edge.target(), { host: "victim.test" }, 503);
     await holds();
     await shop.enforce(policy(OPEN_TO_ALL));

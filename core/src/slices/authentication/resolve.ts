@@ -77,8 +77,12 @@ interface Origin {
 }
 
 function pinned(jwks: string, jwt: JwtSpec, { id, field, symmetric }: Origin): ReadKeys {
-  const keys = pinKeys(jwks, jwt.algorithms ?? DEFAULTS.algorithms, symmetric);
-  if (!keys.ok) return { value: undefined, problems: [{ ...invalid(field, keys.message), reason: "InvalidRef" }] };
+  const algorithms = jwt.algorithms ?? DEFAULTS.algorithms;
+  const keys = pinKeys(jwks, algorithms, symmetric);
+  if (!keys.ok) {
+    const fix = `put a JWKS there, {"keys":[…]}, with a key for ${algorithms.join(" or ")}`;
+    return { value: undefined, problems: [{ ...invalid(field, keys.message, fix), reason: "InvalidRef" }] };
+  }
   return { value: { id, jwks: keys.jwks }, problems: skippedProblems(field, keys.skipped) };
 }
 
