@@ -4,6 +4,7 @@
  */
 import { afterAll, afterEach, beforeAll, expect, test } from "@jest/globals";
 import { setTimeout as wait } from "node:timers/promises";
+import type { ClientTls } from "../../e2e/client/target.ts";
 import { createAuthority, issue, type KeyPair } from "../../e2e/cluster/pki.ts";
 import { freePorts } from "../../e2e/cluster/port.ts";
 import { type EchoUpstream, startEcho } from "../../e2e/upstream/echo.ts";
@@ -41,6 +42,20 @@ const simple = (name: string, to = "blue", hostnames = [`${name}.test`]): Change
 const open = (name: string, more: Record<string, unknown> = {}): Change =>
   policy(name, [httpRoute(name)], { authentication: { mode: "Public", reason: "test" }, ...more }, next());
 
+type Written = Readonly<Record<string, unknown>>;
+const httpsListener = (name: string, hostname: string): Written => ({
+  name,
+  port: https,
+  protocol: "HTTPS",
+  hostname,
+  tls: { certificateRefs: [{ name: "page" }] },
+});
+const edge = (more: readonly Written[] = []): Change => {
+  const listeners = [{ name: "http", port, protocol: "HTTP" }, httpsListener("page", "page.test"), ...more];
+  const change = gateway("edge", listeners);
+  return { ...change, object: { ...change.object, metadata: { ...change.object!.metadata, ...next() } } };
+};
+
 let live: Live;
 let upstreams: readonly EchoUpstream[] = [];
 let port = 0;
@@ -60,16 +75,7 @@ beforeAll(async () => {
     put("Secret", "erp", { data: { key: base64("a-key-of-the-consumer-erp") } }),
     put("ApiConsumer", "erp", { spec: { apiKeys: [{ name: "k", secretRef: { name: "erp", key: "key" } }] } }),
     tls("page", pair("page.test")),
-    gateway("edge", [
-      { name: "http", port, protocol: "HTTP" },
-      {
-        name: "page",
-        port: https,
-        protocol: "HTTPS",
-        hostname: "page.test",
-        tls: { certificateRefs: [{ name: "page" }] },
-      },
-    ]),
+    edge(),
     ...upstreams.flatMap(({ name, address, port: at }) => service(name, { address, port: at })),
     ...["token", "key", "public", "page"].map((name) => simple(name)),
     simple("secure", "secure"),
@@ -91,11 +97,11 @@ async function during(
   host: string,
   headers: Readonly<Record<string, string>>,
   edit: (at: number) => readonly Change[],
-  options: { readonly tls?: boolean; readonly renew?: boolean } = {},
+  options: { readonly tls?: Partial<ClientTls>; readonly renew?: boolean } = {},
 ): Promise<Answers> {
   await live.apply(...edit(0));
   await live.settled();
-  const target = options.tls === true ? { port: https, tls: { serverName: host } } : { port };
+  const target = options.tls === undefined ? { port } : { port: https, tls: { serverName: host, ...options.tls } };
   load = startLoad(target, { host, headers }, 3, options.renew);
   for (let at = 1; at <= EDITS; at += 1) {
     await wait(BETWEEN_MS);
@@ -182,7 +188,7 @@ test("a host moves between its own route, a wildcard and the rest", async () => 
 });
 
 test("a listener's certificate is renewed", async () => {
-  onlyGood(await during("page.test", {}, () => [tls("page", pair("page.test"))], { tls: true, renew: true }));
+  onlyGood(await during("page.test", {}, () => [tls("page", pair("page.test"))], { tls: {}, renew: true }));
 });
 
 test("the CA of a backend changes", async () => {
@@ -205,4 +211,35 @@ test("the CA of a backend changes", async () => {
       next(),
     );
   onlyGood(await during("secure.test", {}, (at) => [ca(at), secured(at)]));
+});
+
+test.each([false, true])(
+  "listeners of other hosts come and go on the same port, new connections: %s",
+  async (renew) => {
+    const others = [
+      { name: "other", port, protocol: "HTTP", hostname: "other.test" },
+      httpsListener("other-page", "*.page.test"),
+    ];
+    const edit = (at: number): readonly Change[] => [edge(at % 2 === 0 ? [] : others)];
+    onlyGood(await during("public.test", {}, edit, { renew }));
+    onlyGood(await during("page.test", {}, edit, { renew, tls: {} }));
+  },
+);
+
+test("the CA of clients changes", async () => {
+  const clients = createAuthority("clients");
+  const more = createAuthority("more clients").certificate;
+  const client = issue(clients, { commonName: "erp" });
+  const mutual = policy(
+    "clients",
+    [{ group: "gateway.networking.k8s.io", kind: "Gateway", name: "edge", sectionName: "page" }],
+    { mtls: { client: { mode: "Strict", caRefs: [{ kind: "ConfigMap", name: "clients", key: "ca.crt" }] } } },
+  );
+  const ca = (at: number): Change =>
+    put("ConfigMap", "clients", {
+      data: { "ca.crt": at % 2 === 0 ? clients.certificate : clients.certificate + more },
+    });
+  const tlsClient = { certificate: client.certificate, privateKey: client.privateKey };
+  onlyGood(await during("page.test", {}, (at) => [mutual, ca(at)], { renew: true, tls: tlsClient }));
+  await live.apply(gone(mutual));
 });
