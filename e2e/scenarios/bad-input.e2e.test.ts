@@ -1,6 +1,9 @@
 /** Bad input of every kind: a clear condition with the field, the reason and the mend; nothing crashes, nothing opens, nobody else notices. */
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "@jest/globals";
 import { send } from "../client/http1.ts";
+import { eventually } from "../cluster/condition.ts";
 import type { KubeObject } from "../harness/api.ts";
 import type { Expected } from "../harness/condition.ts";
 import { type Harness, START_LIMIT_MS, startHarness } from "../harness/harness.ts";
@@ -129,6 +132,33 @@ describe("bad input", () => {
     const denied = await send(edge.target(), { host: "victim.test", headers: { "x-api-key": "k-input-1" } });
     expect([denied.status, denied.problem().code]).toEqual([403, "GW-DENY-001"]);
     expect(denied.body).not.toContain("k-input-1");
+    await shop.enforce(policy(OPEN_TO_ALL));
+  });
+
+  it("writes one JSON object per call, whatever stands in headers and fields", async () => {
+    const sinks = [{ name: "file", type: "File", file: { name: "bad-input.jsonl" } }];
+    const fields = { team: `%REQ(x-api-key)%"},{"`, other: "\\", status: "999" };
+    await shop.enforce(apiPolicy("sink", { kind: "Gateway", name: "edge" }, { logging: { sinks } }));
+    await shop.enforce(policy({ ...OPEN_TO_ALL, logging: { calls: "All", headers: ["x-note", "x-api-key"], fields } }));
+    const notes = [`"}\n{"forged":true}`, "%REQ(x-api-key)%", "\\", "\u00ff\u00fe", `a"b`, "\t"].map((note) =>
+      note.replace("\n", " "),
+    );
+    for (const note of notes) {
+      const headers = { "x-note": note, "x-api-key": "k-input-1", "user-agent": `${note}%REQ(x-api-key)%` };
+      await untilAnswered(edge.target(), { host: "victim.test", path: `/%22%7d?q="},{"%0a`, headers }, "orders");
+    }
+    const read = (): string => readFileSync(join(harness.logDirectory, "bad-input.jsonl"), "utf8");
+    const lines = await eventually("every call is written", () => {
+      const all = read().trimEnd().split("\n");
+      return all.length >= notes.length ? all : undefined;
+    });
+    for (const line of lines) {
+      const record = JSON.parse(line) as Readonly<Record<string, unknown>>;
+      expect(record).toMatchObject({ status: 200, fields });
+      expect(Object.keys(record)).not.toContain("forged");
+    }
+    expect(read()).not.toContain("k-input-1");
+    await shop.remove("ApiPolicy", "sink");
     await shop.enforce(policy(OPEN_TO_ALL));
   });
 
