@@ -153,6 +153,10 @@ export function createGraph(failed: Failed): Graph {
 
   /** What an owner gave is replaced by what it gives now: first come the new, so that what stays never goes away in between. */
   function exchange(before: readonly Gift[], next: readonly Gift[]): void {
+    if (before.length === 0) {
+      for (const gift of next) gift.relation.add(gift.key, gift.member, gift.value);
+      return;
+    }
     const left = new Map(before.map((gift) => [giftId(gift), gift]));
     for (const gift of next) {
       const id = giftId(gift);

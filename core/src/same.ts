@@ -5,8 +5,9 @@ export function sameJson(a: unknown, b: unknown): boolean {
   if (Array.isArray(a) !== Array.isArray(b)) return false;
   if (a instanceof Uint8Array && b instanceof Uint8Array)
     return a.length === b.length && a.every((byte, at) => byte === b[at]);
-  const left = Object.entries(a);
+  const left = a as Readonly<Record<string, unknown>>;
   const right = b as Readonly<Record<string, unknown>>;
-  if (left.length !== Object.keys(right).length) return false;
-  return left.every(([key, value]) => Object.hasOwn(right, key) && sameJson(value, right[key]));
+  const keys = Object.keys(left);
+  if (keys.length !== Object.keys(right).length) return false;
+  return keys.every((key) => Object.hasOwn(right, key) && sameJson(left[key], right[key]));
 }

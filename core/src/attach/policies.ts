@@ -57,9 +57,13 @@ export function effectiveSections(layers: readonly Layer[], slices: readonly Any
       taking.add(policy);
     }
   }
+  const all = layers.flatMap(({ policies }) => policies);
+  const audits = all.some(({ mode }) => mode === "Audit");
   const sections = slices.flatMap((slice): readonly Effective[] => {
+    // Most sections are written by nobody.
+    if (!all.some((policy) => writes(policy, slice.key))) return [];
     const enforced = fold(slice, layers, stateOf, "Enforce");
-    const audited = fold(slice, layers, stateOf, "Audit");
+    const audited = audits ? fold(slice, layers, stateOf, "Audit") : nothingFolded;
     closed.push(...enforced.closed);
     for (const policy of [...enforced.policies, ...audited.policies]) taking.add(policy);
     if (enforced.value === undefined && audited.value === undefined) return [];
@@ -79,6 +83,8 @@ interface Fold {
   readonly closed: readonly Closed[];
   readonly policies: readonly ParsedApiPolicy[];
 }
+
+const nothingFolded: Fold = { value: undefined, closed: [], policies: [] };
 
 function fold(slice: AnySlice, layers: readonly Layer[], stateOf: StateOf, mode: ParsedApiPolicy["mode"]): Fold {
   let value: Effective["enforced"];

@@ -11,12 +11,21 @@ export type Parsed<T> =
   | { readonly ok: false; readonly problems: readonly [Problem, ...Problem[]] };
 
 export function parse<S extends z.ZodType>(schema: S, value: unknown, path: string): Parsed<z.output<S>> {
-  const hidden = prototypeKey(value, path);
+  const plain = isPlain(value, 0);
+  const hidden = plain ? undefined : prototypeKey(value, path);
   if (hidden !== undefined) return { ok: false, problems: [unknownField(hidden)] };
-  const result = schema.safeParse(withoutNulls(value), { reportInput: true });
+  const result = schema.safeParse(plain ? value : withoutNulls(value), { reportInput: true });
   if (result.success) return { ok: true, value: result.data };
   const [first, ...rest] = result.error.issues.flatMap((issue) => problemsOf(issue, path)).slice(0, MAX_PROBLEMS);
   return { ok: false, problems: [first ?? invalid(path, "is not as it should be"), ...rest] };
+}
+
+/** Whether neither {@link prototypeKey} nor {@link withoutNulls} has anything to do, as nearly always; both cost more than zod does. */
+function isPlain(value: unknown, depth: number): boolean {
+  if (typeof value !== "object" || value === null) return true;
+  if (depth > MAX_DEPTH || Object.hasOwn(value, "__proto__")) return false;
+  const children: readonly unknown[] = Array.isArray(value) ? value : Object.values(value);
+  return children.every((child) => child !== null && isPlain(child, depth + 1));
 }
 
 /** zod drops a map entry named `__proto__` without a word; in a selector that would widen it. Iterative: depth is the user's choice. */
