@@ -69,6 +69,9 @@ export type Authentication =
   | { readonly ok: true; readonly gateways: string | ReadonlySet<string>; readonly expiresAtMs: number }
   | { readonly ok: false; readonly message: string };
 
+/** Metadata that may carry the token in place of `authorization`: binary, since a token that is read from a file may end in a line end. */
+export const BINARY_TOKEN_HEADER = "authorization-bin";
+
 /** Checks a bearer token. A rejection means that nobody could tell (the stream gets UNAVAILABLE), not that the token is bad. */
 export type Authenticate = (token: string, signal: AbortSignal) => Promise<Authentication>;
 

@@ -1,14 +1,18 @@
 import { mkdirSync, mkdtempSync, renameSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { createServer } from "node:tls";
 import { afterEach, beforeEach, describe, expect, it } from "@jest/globals";
 import { startProcess } from "../../e2e/cluster/child-process.ts";
 import { eventually } from "../../e2e/cluster/condition.ts";
+import { createAuthority } from "../../e2e/cluster/pki.ts";
 import { freePorts } from "../../e2e/cluster/port.ts";
 import { ensureEnvoy } from "../../e2e/envoy/binary.ts";
 import { type EnvoyProcess, startEnvoy, validate } from "../../e2e/envoy/process.ts";
 import { bootstrap, type BootstrapOptions } from "../src/bootstrap.ts";
-import { GATEWAY, SERVER_NAME, startServer, type TestServer } from "./test-server.ts";
+import type { ResourceChange } from "../src/types.ts";
+import { cluster, endpoint, GATEWAY, issueServer, SERVER_NAME, startServer, type TestServer } from "./test-server.ts";
 
 let folder: string;
 let test: TestServer | undefined;
@@ -38,7 +42,7 @@ function project(version: string, token: string): string {
   return join(folder, "token");
 }
 
-function optionsFor(server: TestServer): BootstrapOptions {
+function optionsFor(server: Pick<TestServer, "authority" | "port">): BootstrapOptions {
   const caFile = join(folder, "ca.crt");
   writeFileSync(caFile, server.authority.certificate);
   const tokenFile = project("1", "good");
@@ -71,7 +75,7 @@ describe("the bootstrap", () => {
     await eventually("a stream with the new token", () => seen.includes("better"));
     life = 60_000;
     rmSync(join(folder, "token"));
-    writeFileSync(join(folder, "half"), "best");
+    writeFileSync(join(folder, "half"), "best\n"); // as `kubectl create token` prints it
     renameSync(join(folder, "half"), join(folder, "token"));
     await eventually("a stream with the newest token", () => seen.at(-1) === "best");
   });
@@ -81,12 +85,66 @@ describe("the bootstrap", () => {
     const options = { ...optionsFor(test), serverName: "gatewarden.elsewhere.svc" };
     envoy = await startEnvoy({ bootstrap: bootstrap(options), wait: "started" });
     const { admin } = envoy;
-    await eventually(
-      "a failed handshake",
-      async () => (await admin.stat("cluster.gatewarden-xds.ssl.fail_verify_san")) > 0,
-    );
+    await eventually("failed streams", async () => (await admin.stat("grpc.gatewarden-xds.streams_closed_13")) > 1);
     expect(await admin.ready()).toBe(false);
     expect(test.counts["streams"]).toBeUndefined();
+    expect(test.counts["denied UNAUTHENTICATED"]).toBeUndefined();
+  });
+
+  it("asks for the server by its name, wherever that is", async () => {
+    const asked = new Set<string>();
+    const authority = createAuthority("test");
+    const { certificate: cert, privateKey: key } = issueServer(authority);
+    const SNICallback = (name: string, done: (error: null) => void): void => {
+      asked.add(name);
+      done(null);
+    };
+    const listener = createServer({ cert, key, SNICallback, ALPNProtocols: ["h2"] }, (socket) => socket.destroy());
+    await new Promise<void>((resolve) => listener.listen(0, "127.0.0.1", resolve));
+    stopProcess = () => new Promise((resolve) => listener.close(() => resolve()));
+    const { port } = listener.address() as AddressInfo;
+    const options = { ...optionsFor({ authority, port }), address: `localhost:${String(port)}` };
+    envoy = await startEnvoy({ bootstrap: bootstrap(options), wait: "started" });
+    await eventually("a handshake", () => asked.size > 0);
+    expect([...asked]).toEqual([SERVER_NAME]);
+  });
+
+  it("goes on where it was after the server was away", async () => {
+    test = await startServer({ changes: [cluster("a"), endpoint("a")] });
+    const { authority, port } = test;
+    envoy = await startEnvoy({ bootstrap: bootstrap(optionsFor(test)) });
+    await test.stop();
+    const { admin } = envoy;
+    await eventually("the stream is gone", async () => (await admin.stat("control_plane.connected_state")) === 0);
+    test = await startServer({ authority, port, changes: [cluster("a"), endpoint("a"), cluster("b"), endpoint("b")] });
+    const { server, counts } = test;
+    await eventually("the proxy is back", () => server.proxies(GATEWAY).complete === 1);
+    expect(await admin.stat("cluster_manager.cluster_added")).toBe(3); // gatewarden-self, a, b
+    expect(counts["resources"]).toBe(2);
+  });
+
+  it("takes a first answer larger than what gRPC clients take by themselves", async () => {
+    const padded = Array.from({ length: 300 }, (_, index): ResourceChange => {
+      const { json, ...change } = cluster(`c${String(index)}`);
+      return { ...change, json: { ...json, alt_stat_name: "x".repeat(20_000) } };
+    });
+    test = await startServer({ changes: padded });
+    envoy = await startEnvoy({ bootstrap: bootstrap(optionsFor(test)) });
+    const { server } = test;
+    await eventually("the proxy counts", () => server.proxies(GATEWAY).complete === 1);
+    expect(test.counts["bytes"]).toBeGreaterThan(5 * 1024 * 1024);
+  });
+
+  it("ends in order on SIGTERM while its stream is open", async () => {
+    test = await startServer({ changes: [cluster("a"), endpoint("a")] });
+    envoy = await startEnvoy({ bootstrap: bootstrap(optionsFor(test)) });
+    const { server } = test;
+    await eventually("the proxy counts", () => server.proxies(GATEWAY).complete === 1);
+    const { pid, ending } = envoy;
+    process.kill(pid, "SIGTERM");
+    await eventually("Envoy has ended", () => ending() !== undefined);
+    expect(ending()).toBe("exit status 0");
+    expect(envoy.log()).not.toMatch(/Caught|Segmentation|\[critical\]/);
   });
 
   it("offers its administration interface to the machine only, and not all of it", async () => {
@@ -100,8 +158,8 @@ describe("the bootstrap", () => {
     writeFileSync(file, JSON.stringify(bootstrap(options)));
     const command = await ensureEnvoy(() => undefined);
     const args = ["--disable-hot-restart", "--concurrency", "1", "--config-path", file];
-    const process = await startProcess({ name: "envoy", command, args, logFile: join(folder, "envoy.log") });
-    stopProcess = () => process.stop(0);
+    const proxy = await startProcess({ name: "envoy", command, args, logFile: join(folder, "envoy.log") });
+    stopProcess = () => proxy.stop(0);
     const status = async (path: string): Promise<number> =>
       (await fetch(`http://127.0.0.1:${String(port)}${path}`)).status;
     await eventually("Envoy is ready", async () => (await status("/ready")) === 200);

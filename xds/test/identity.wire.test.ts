@@ -1,6 +1,6 @@
 import { connect as connectPlain } from "node:http2";
 import { afterEach, describe, expect, it } from "@jest/globals";
-import { type ServiceError, status } from "@grpc/grpc-js";
+import { Metadata, type ServiceError, status } from "@grpc/grpc-js";
 import { eventually } from "../../e2e/cluster/condition.ts";
 import { createAuthority } from "../../e2e/cluster/pki.ts";
 import { descriptors } from "../src/registry.ts";
@@ -76,6 +76,38 @@ describe("who may ask", () => {
       client.close();
       expect([values, code]).toEqual([values, status.UNAUTHENTICATED]);
     }
+  });
+
+  it("takes a token from binary metadata, line end and all, but not two tokens", async () => {
+    test = await startServer();
+    const { port, authority } = test;
+    const codeFor = async (fill: (metadata: Metadata) => void): Promise<unknown> => {
+      const client = grpcClient({ port, ca: authority.certificate });
+      const metadata = new Metadata();
+      fill(metadata);
+      const stream = client.makeBidiStreamRequest(
+        "/envoy.service.secret.v3.SecretDiscoveryService/StreamSecrets",
+        bytes,
+        bytes,
+        metadata,
+      );
+      const code = await new Promise((resolve) => {
+        stream.on("status", (ending) => resolve(ending.code));
+        stream.on("error", () => undefined);
+      });
+      client.close();
+      return code;
+    };
+    const binary = (text: string) => (metadata: Metadata) => metadata.add("authorization-bin", Buffer.from(text));
+    // The RPC is not served by anybody: this far comes only who is known.
+    expect(await codeFor(binary("Bearer good\n"))).toBe(status.UNIMPLEMENTED);
+    for (const text of ["Bearer bad\n", "Bearer good\ngood", "Bearer good,good", "good"])
+      expect([text, await codeFor(binary(text))]).toEqual([text, status.UNAUTHENTICATED]);
+    const both = (metadata: Metadata): void => {
+      metadata.add("authorization", "Bearer good");
+      binary("Bearer good")(metadata);
+    };
+    expect(await codeFor(both)).toBe(status.UNAUTHENTICATED);
   });
 
   it("shows a proxy its own gateway only, and tells who knocked", async () => {

@@ -12,7 +12,14 @@ import {
   type UntypedServiceImplementation,
 } from "@grpc/grpc-js";
 import type { Method } from "../descriptors.ts";
-import type { Authenticate, Authentication, Clock, Log, Metrics } from "../types.ts";
+import {
+  type Authenticate,
+  type Authentication,
+  BINARY_TOKEN_HEADER,
+  type Clock,
+  type Log,
+  type Metrics,
+} from "../types.ts";
 
 export type Identity = Extract<Authentication, { readonly ok: true }>;
 export type Call = ServerDuplexStream<Buffer, Buffer>;
@@ -97,9 +104,8 @@ async function untilAborted<T>(work: (signal: AbortSignal) => Promise<T>, signal
 }
 
 function bearerToken(metadata: Metadata): string {
-  const values = metadata.get("authorization");
-  const [value] = values;
-  const token = values.length === 1 && typeof value === "string" ? /^Bearer +([^\s,]+)$/i.exec(value)?.[1] : undefined;
+  const values = [...metadata.get("authorization"), ...metadata.get(BINARY_TOKEN_HEADER)];
+  const token = values.length === 1 ? /^Bearer +([^\s,]+)\s*$/i.exec(String(values[0]))?.[1] : undefined;
   if (token === undefined) throw new CallError(status.UNAUTHENTICATED, "a bearer token is needed");
   return token;
 }
