@@ -115,19 +115,42 @@ async function during(
 }
 const onlyGood = ({ 200: _, ...others }: Answers): void => expect(others).toEqual({});
 
-function tokens(at: number): Change {
+function tokens(at: number, name = "token"): Change {
   const issuer = {
     name: "corp",
     issuer: "https://sso.test",
     audiences: ["shop"],
-    clockSkew: at % 2 === 0 ? "30s" : "31s",
+    clockSkew: `${String(30 + at)}s`,
     jwks: { type: "Ref", ref: { kind: "ConfigMap", name: "jwks", key: "jwks.json" } },
   };
-  return policy("token", [httpRoute("token")], { authentication: { jwt: [issuer] } }, next());
+  return policy(name, [httpRoute(name)], { authentication: { jwt: [issuer] } }, next());
 }
 
 test("a token stays good while its policy changes", async () => {
-  onlyGood(await during("token.test", { authorization: `Bearer ${bearer}` }, (at) => [tokens(at)]));
+  onlyGood(await during("token.test", { authorization: `Bearer ${bearer}` }, (at) => [tokens(at % 2)]));
+});
+
+test("a token stays good while other policies and routes change all the time", async () => {
+  const others = Array.from({ length: 8 }, (_, at) => `other-${String(at)}`);
+  await live.apply(...others.map((name) => simple(name)));
+  let over = false;
+  const churn = async (): Promise<number> => {
+    let edits = 0;
+    for (; !over; await wait(5)) {
+      const name = others[(edits += 1) % others.length] ?? "";
+      await live.apply(tokens(edits % 300, name), simple(name, edits % 2 === 0 ? "blue" : "green"));
+    }
+    return edits;
+  };
+  let edits: Promise<number> | undefined;
+  const answers = await during("token.test", { authorization: `Bearer ${bearer}` }, (at) => {
+    if (at === 1) edits = churn();
+    over = at === EDITS;
+    return [tokens(at % 2)];
+  });
+  expect(await edits).toBeGreaterThan(EDITS);
+  onlyGood(answers);
+  await live.apply(...others.flatMap((name) => [gone(tokens(0, name)), gone(simple(name))]));
 });
 
 test("a key stays good while its policy comes and goes above an open one", async () => {

@@ -46,7 +46,7 @@ export async function startLive(changes: readonly Change[]): Promise<Live> {
       else present.set(id, { type, name });
     }
     if (nextEvaluationMs !== undefined)
-      timer = setTimeout(() => void apply(), Math.min(HOUR_MS, nextEvaluationMs - Date.now() + 1));
+      timer = setTimeout(() => void apply(), Math.max(0, Math.min(HOUR_MS, nextEvaluationMs - Date.now())) + 1);
     await ads.server.apply(resources);
   };
   await apply(...changes);
