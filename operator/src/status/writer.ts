@@ -157,16 +157,22 @@ export function createStatusWriter(options: StatusWriterOptions): StatusWriter {
     );
     const summary = JSON.stringify(standings);
     const { settled } = item;
-    if (settled?.wanted === wanted && settled.seen === item.seen && settled.standings === summary) return "nothing";
+    const settledThen = settled?.wanted === wanted && settled.seen === item.seen ? settled.standings : undefined;
+    if (settledThen === summary) return "nothing";
+    const now = clock.now();
+    const waitsForAck = standings.some(({ state }) => state === "reconciling");
+    if (settledThen !== undefined && waitsForAck) {
+      // One extension can be thousands of policies' part: mostly the acknowledgement comes, and then there is nothing to compare.
+      if (item.since === 0) item.since = now;
+      if (item.since + HOLD_MS > now) return item.since + HOLD_MS;
+    }
     const digest = digestOf(wanted.kind, composeStatus(undefined, wanted, contextOf(item)));
     const same = item.seen === digest || (item.written?.sent === digest && item.written.got === item.seen);
     if (same || (item.seen === undefined && isForeign(wanted))) {
       item.settled = { wanted, seen: item.seen, standings: summary };
       return "nothing";
     }
-    const now = clock.now();
     if (item.since === 0) item.since = now;
-    const waitsForAck = standings.some(({ state }) => state === "reconciling");
     const waitsForProxies = item.seen !== undefined && standings.some(({ state }) => state === "noProxies");
     const until = waitsForProxies ? startedAt + RETURN_MS : waitsForAck ? item.since + HOLD_MS : 0;
     return until > now ? until : "write";
