@@ -23,9 +23,10 @@ const open = (name: string): Change =>
   route(name, { hostnames: [`${name}.test`], rules: [{ backendRefs: [backend("echo")] }] });
 
 let engine: Engine;
+let first: Output;
 beforeEach(() => {
   engine = createEngine({ ...OPTIONS, requirePolicy: true });
-  engine.apply(
+  first = engine.apply(
     [
       gatewayClass,
       gateway("edge", [{ name: "http", port: 80, protocol: "HTTP" }]),
@@ -110,7 +111,10 @@ test.each<[string, () => readonly Change[]]>([
 
 test("a key in two hands stays with the older, and goes to the newer when that one goes", () => {
   const output = engine.apply([consumer("newer", {}, 10), secret("newer", "erp-key")], NOW);
-  expect(changed(output)).toEqual([]);
+  // It becomes an owner, so that its status can tell what proxies have; what they get stays the same.
+  const extension = ({ resources }: Output) => resources.find(({ name }) => name === "api_key")?.json;
+  expect(changed(output)).toEqual(["extension api_key"]);
+  expect(extension(output)).toEqual(extension(first));
   expect(stateOf(output, "newer")).toEqual(["Conflicted"]);
   const after = engine.apply([gone(consumer("erp"))], NOW);
   expect([credentials(after), stateOf(after, "newer")]).toEqual([["shop/newer erp-key"], ["Active"]]);
