@@ -13,7 +13,7 @@ import { rateLimit } from "./slices/rateLimit/slice.ts";
 import { transport } from "./slices/transport/slice.ts";
 
 /** A slice whose spec and model only itself knows. */
-export type AnySlice = Slice<SectionKey, never, unknown>;
+export type AnySlice = Slice;
 
 /** Only here does a slice lose its types: what it resolved is given back to itself alone. */
 function erased<K extends SectionKey, S, M>(slice: Slice<K, S, M>): AnySlice {
