@@ -14,6 +14,8 @@ const REFUSED = "401 GW-AUTHN-002";
 const NO_KEYS = "503 GW-AUTHN-005";
 /** The operator tries again after 10 s where it has no keys at all. */
 const RETRY_LIMIT_MS = 25_000;
+/** How long what a grant allowed may stay in a proxy after the grant is gone (rules R38). */
+const WITHDRAWAL_LIMIT_MS = 5_000;
 
 describe("the keys of issuers", () => {
   const [first, second] = [createSigner("RS256", "first"), createSigner("RS256", "second")];
@@ -84,6 +86,8 @@ describe("the keys of issuers", () => {
     await becomes("inside", tokenOf(hidden), "200");
     await shop.waitFor("ApiPolicy", "inside", "ResolvedRefs");
     expect(hidden.asked()).toEqual(["/.well-known/openid-configuration", "/keys"]);
+    await sso.remove("ReferenceGrant", "jwks");
+    await becomes("inside", tokenOf(hidden), "503 GW-POLICY-002", WITHDRAWAL_LIMIT_MS);
   });
 
   it("are refused from a server of another authority", async () => {
