@@ -157,7 +157,11 @@ describe("secrets", () => {
 
   /** Calls with every credential, good and bad; returns what they came to. */
   const callAll = async (): Promise<Readonly<Record<string, string>>> => {
-    const call = (headers: NonNullable<RequestSpec["headers"]>, path = "/"): RequestSpec => ({ host: "all.test", path, headers });
+    const call = (headers: NonNullable<RequestSpec["headers"]>, path = "/"): RequestSpec => ({
+      host: "all.test",
+      path,
+      headers,
+    });
     const calls: Readonly<Record<string, RequestSpec>> = {
       key: call({ "x-api-key": kept.key }),
       "expired key": call({ "x-api-key": kept["expired key"] }),
