@@ -114,7 +114,7 @@ function resumable(session?: Buffer): Promise<{ readonly status: number; readonl
     socket.on("session", (latest) => (ticket = latest));
     socket.once("secureConnect", () => socket.write("GET / HTTP/1.1\r\nhost: shop.test\r\nconnection: close\r\n\r\n"));
     let text = "";
-    socket.on("data", (chunk) => (text += chunk.toString("latin1")));
+    socket.on("data", (chunk: Buffer) => (text += chunk.toString("latin1")));
     socket.once("error", reject);
     socket.once("close", () => resolve({ status: Number(text.split(" ")[1]), session: ticket }));
   });
