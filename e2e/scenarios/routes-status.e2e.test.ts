@@ -172,10 +172,7 @@ describe("the status of Gateways and routes", () => {
     const secure = (port: number) =>
       edge.target({ port, tls: { serverName: "secure.test", authority: certificates.certificate } });
     await shop.enforce(
-      httpRoute("secured", {
-        parentRefs: [parent("lost"), parent("foreign")],
-        rules: [rule("orders")],
-      }),
+      httpRoute("secured", { parentRefs: [parent("lost"), parent("foreign")], rules: [rule("orders")] }),
     );
     await shop.secret("missing", { "tls.crt": certificate, "tls.key": privateKey }, "kubernetes.io/tls");
     await untilAnswered(secure(PORTS.lost), { host: "secure.test" }, "orders");
