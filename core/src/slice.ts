@@ -167,6 +167,14 @@ export interface SharedEntry {
 export interface BackendTls {
   readonly id: string; // content hash: part of the cluster's name
   readonly transportSocket: (service: { readonly namespace: string; readonly name: string }) => JsonObject;
+  /** Where a BackendTLSPolicy says how to verify, only our own certificate is added to it. */
+  readonly beside: {
+    readonly policy: string; // "namespace/name"
+    /** Entries of `tls_certificate_sds_secret_configs`. */
+    readonly certificates: readonly JsonObject[];
+    /** Set where the section says itself how to verify: a contradiction. */
+    readonly contradicts?: Problem;
+  };
   readonly resources: readonly NamedResource[];
   readonly certificates?: readonly CertificateChange[];
 }
@@ -255,6 +263,8 @@ export interface Slice<K extends SectionKey = SectionKey, S = never, M = unknown
   resolve(spec: S, at: At, lookup: Lookup): Resolution<M>;
   /** Two Defaults of different levels; absent: the nearer replaces. */
   merge?(far: M, near: M): M;
+  /** Whether nothing of a farther route-level section is left beside this one: then a broken farther one closes nothing here. */
+  replaces?(near: M): boolean;
   route?(model: M, context: RouteContext): RoutePiece;
   /** Why the section cannot act on this route (reason UnsupportedForTarget); the engine then closes it (503). Absent or empty: it can. */
   unsupported?(model: M, context: RouteContext): readonly Problem[];

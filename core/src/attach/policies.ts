@@ -88,19 +88,20 @@ const nothingFolded: Fold = { value: undefined, closed: [], policies: [] };
 
 function fold(slice: AnySlice, layers: readonly Layer[], stateOf: StateOf, mode: ParsedApiPolicy["mode"]): Fold {
   let value: Effective["enforced"];
-  let closed: readonly (Closed & { readonly lasting: boolean })[] = [];
+  let closed: readonly (Closed & { readonly until: Until })[] = [];
   let policies: readonly ParsedApiPolicy[] = [];
   for (const { level, policies: all } of layers) {
     const winner = winnerOf(slice.key, all, mode);
     if (winner === undefined || (mode === "Audit" && auditFault(slice, winner) !== undefined)) continue;
     const source = sourceOf(winner, slice.key, level);
-    const state = levelFault(slice, winner, level) ?? stateOf(winner, slice);
+    const misplaced = levelFault(slice, winner, level);
+    const state = misplaced ?? stateOf(winner, slice);
     if (!state.ok) {
       // Left out: what is farther stays in force.
       if (mode === "Audit" || !slice.closes || (winner.failurePolicy === "Open" && slice.mayOpen)) continue;
       const detail = state.problems[0]?.message ?? "the section is broken";
-      const lasting = slice.merge !== undefined || bindsListener(slice, level);
-      closed = [...closed.filter((one) => one.lasting), { policy: source.text, detail, lasting }];
+      const until = untilOf(slice, misplaced !== undefined || bindsListener(slice, level));
+      closed = [...closed.filter((one) => one.until !== "Written"), { policy: source.text, detail, until }];
       if (slice.merge === undefined) value = undefined;
     } else {
       const far = slice.merge === undefined ? undefined : value;
@@ -108,11 +109,20 @@ function fold(slice: AnySlice, layers: readonly Layer[], stateOf: StateOf, mode:
         far === undefined || slice.merge === undefined
           ? { model: state.model, sources: [source] }
           : { model: slice.merge(far.model, state.model), sources: [source, ...far.sources] };
-      closed = closed.filter((one) => one.lasting);
+      const replaced = slice.replaces?.(state.model) === true;
+      closed = closed.filter(({ until }) => until === "Never" || (until === "Replaced" && !replaced));
     }
     policies = [...policies, winner];
   }
   return { value, closed, policies };
+}
+
+/** When a nearer policy opens again what a broken section closed: when it writes the section, or only when nothing of the farther one is left. */
+type Until = "Written" | "Replaced" | "Never";
+
+function untilOf(slice: AnySlice, always: boolean): Until {
+  if (always) return "Never";
+  return slice.merge === undefined ? "Written" : "Replaced";
 }
 
 /** Why a policy's section cannot be evaluated beside what is enforced. A broken one is not known to be of that kind. */

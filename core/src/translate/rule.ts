@@ -3,6 +3,7 @@ import type { Backend } from "../attach/backend.ts";
 import { clusterName } from "../attach/backend.ts";
 import type { Closed, Effective, Verdict } from "../attach/policies.ts";
 import type { Listener } from "../attach/listeners.ts";
+import { contentHash } from "../hash.ts";
 import type { BackendRef, HttpRoute, RouteMatch, RouteRule } from "../kinds/gateway-api/http-route.ts";
 import { idOf } from "../kinds/meta.ts";
 import type { Problem } from "../problems.ts";
@@ -105,7 +106,7 @@ export function translateRule(input: RuleInput): RuleOutput {
     return { ...nothing, problems, matches: answered(input, closedAnswer(idOf(input.route), faulty)) };
 
   return {
-    problems,
+    problems: [...problems, ...backends.problems],
     matches: rule.matches.map((match, at) => matchRoutes(input, match, at, branches, backends)),
     clusters: backends.clusters,
     services: backends.services,
@@ -194,6 +195,7 @@ interface Backends {
   readonly mirrors: readonly Mirror[];
   readonly clusters: readonly ClusterUse[];
   readonly services: readonly string[];
+  readonly problems: RuleOutput["problems"];
   /** Share of the weight that leads to nothing and has to answer 500. */
   readonly lost: number;
 }
@@ -202,12 +204,17 @@ function backendsOf(input: RuleInput, tls: BackendTls | undefined): Backends {
   const { rule } = input;
   const clusters: ClusterUse[] = [];
   const services: string[] = [];
+  const problems: RuleOutput["problems"][number][] = [];
   const use = (ref: BackendRef): string | undefined => {
     const backend = input.backend(ref);
     if (!backend.ok) return undefined;
     const { service, port } = backend;
     services.push(service);
-    const security = tls === undefined ? input.backendTls(service, port.port) : ownTls(tls, ref);
+    const standard = input.backendTls(service, port.port);
+    const security =
+      tls === undefined ? standard : standard === undefined ? ownTls(tls, ref) : besideTls(standard, tls);
+    if (standard !== undefined && tls?.beside.contradicts !== undefined)
+      problems.push({ policy: tls.beside.policy, problem: tls.beside.contradicts });
     if (security?.ok === false) return undefined;
     const name = clusterName(service, port.port, security?.id);
     clusters.push({
@@ -233,11 +240,20 @@ function backendsOf(input: RuleInput, tls: BackendTls | undefined): Backends {
       : [{ cluster, ...(filter.fraction === undefined ? {} : { fraction: filter.fraction }) }];
   });
   const total = lost + targets.reduce((sum, { weight }) => sum + weight, 0);
-  return { targets, mirrors, clusters, services, lost: total === 0 ? 0 : lost / total };
+  return { targets, mirrors, clusters, services, problems, lost: total === 0 ? 0 : lost / total };
 }
 
 function ownTls(tls: BackendTls, { namespace, name }: BackendRef): TlsToBackend {
   return { ok: true, id: tls.id, transportSocket: tls.transportSocket({ namespace, name }) };
+}
+
+/** What the standard object says, with our certificate: stricter, never looser. */
+function besideTls(standard: TlsToBackend, { id, beside: { certificates } }: BackendTls): TlsToBackend {
+  if (!standard.ok || certificates.length === 0) return standard;
+  const own: JsonObject = {
+    typed_config: { common_tls_context: { tls_certificate_sds_secret_configs: certificates } },
+  };
+  return { ok: true, id: contentHash([standard.id, id]), transportSocket: mergeJson(standard.transportSocket, own) };
 }
 
 function matchRoutes(

@@ -23,6 +23,7 @@ export const allowlist: Slice<"allowlist", Spec, Model> = {
     ok: true,
     model: { ranges: resolveEntries(spec.entries, source, lookup), inherit: spec.inherit ?? DEFAULTS.inherit },
   }),
+  replaces: ({ inherit }) => !inherit,
   merge: (far, near) => (near.inherit ? { ...far, ranges: mergeEntries(far.ranges, near.ranges) } : near),
   route,
 };

@@ -17,6 +17,8 @@ export const mtls: Slice<"mtls", Spec, Model> = {
   validate,
   resolve,
   merge,
+  // `client` of a farther policy belongs to the listener, where a fault of it closes every route anyway.
+  replaces: ({ backend }) => backend !== undefined,
   route,
   unsupported,
   listener,

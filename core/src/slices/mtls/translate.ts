@@ -98,6 +98,11 @@ function backendTls(backend: TlsBackend): BackendTls {
     // What is in SDS is not part of it: a renewed certificate must not rebuild the cluster.
     id: contentHash([policy, backend.sans, resources.map(({ name }) => name)]),
     transportSocket: (service) => upstreamTls(backend, resources, service),
+    beside: {
+      policy,
+      certificates: resources.filter(({ name }) => name.startsWith("backend-tls|")).map(({ name }) => sdsConfig(name)),
+      ...(backend.trustedCA === undefined && backend.sans.length === 0 ? {} : { contradicts: twice(backend) }),
+    },
     resources,
     ...(certificate === undefined
       ? {}
@@ -164,6 +169,16 @@ function refusal(backend: BackendModel | undefined): Pick<RoutePiece, "refuse"> 
 
 function policyOf({ source }: ClientModel | TlsBackend): string {
   return `${source.namespace}/${source.name}`;
+}
+
+/** Standard objects win (api.md). */
+function twice({ source }: TlsBackend): Problem {
+  return {
+    reason: "Conflicted",
+    path: "spec.mtls.backend",
+    message: `a BackendTLSPolicy already says how the Service is verified (${source.text})`,
+    fix: "leave out caRefs and sans, or remove the BackendTLSPolicy",
+  };
 }
 
 function needsTls({ source }: ClientModel): Problem {
