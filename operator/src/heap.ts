@@ -8,7 +8,11 @@ import { runInNewContext } from "node:vm";
 /** How much the heap may grow, in percent of what was alive, before it is collected again. Small: changes are few and make little. */
 const GROWTH_PERCENT = 25;
 
-type Collect = (options: { readonly type: "major"; readonly execution: "sync"; readonly flavor: "last-resort" }) => void;
+type Collect = (options: {
+  readonly type: "major";
+  readonly execution: "sync";
+  readonly flavor: "last-resort";
+}) => void;
 
 /** Gives back what a start left behind: stops everything for a few hundred ms, so it is for the moment before anybody is served. */
 export function settleHeap(): void {
