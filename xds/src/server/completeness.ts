@@ -21,11 +21,8 @@ export function watchCompleteness(
 ): Completeness {
   const opened = new Map(subscriptions.map((subscription) => [subscription.type, subscription]));
   const has = (type: "cluster" | "listener" | "scope"): boolean => opened.get(type)?.opened === true;
-  const isIdle = (): boolean => {
-    if (!has("cluster") || !has("listener")) return false;
-    if (subscriptions.every((subscription) => subscription.isIdle())) return true;
-    return subscriptions.every((subscription) => subscription.isIdle(true)) && book.keepsOld();
-  };
+  const isIdle = (): boolean =>
+    has("cluster") && has("listener") && subscriptions.every((subscription) => subscription.isIdle());
   let done = false;
   let stopSettling: (() => void) | undefined;
   const complete = (): void => {

@@ -41,6 +41,7 @@ export class AdsStream implements Subscriber {
   readonly #subscriptions: ReadonlyMap<ResourceType, Subscription>;
   #nonce = 0;
   #closed = false;
+  #complete = false;
 
   constructor(
     options: { readonly protocol: Protocol; readonly node: string; readonly resumes: boolean },
@@ -52,9 +53,11 @@ export class AdsStream implements Subscriber {
     this.#metrics = parts.metrics;
     this.#subscriptions = new Map(RESOURCE_TYPES.map((type) => [type, new Subscription(type)]));
     const subscriptions = [...this.#subscriptions.values()];
-    this.#completeness = watchCompleteness(subscriptions, parts.book, parts.clock, () =>
-      parts.book.completed(this.#client.proxy),
-    );
+    this.#completeness = watchCompleteness(subscriptions, parts.book, parts.clock, () => {
+      this.#complete = true;
+      parts.book.completed(this.#client.proxy);
+      this.flush();
+    });
     const proxy = parts.book.attach(options.node, this, options.resumes);
     this.#client = { book: parts.book, proxy, resumes: options.resumes };
   }
@@ -210,8 +213,8 @@ export class AdsStream implements Subscriber {
       if (!entry.present) removed.push(entry.name);
       sent.set(entry, content);
     }
-    // What an earlier process sent may still be named by the old version of a scope that was refused just now.
-    const stays = isNamed(type) && subscription.gone.size > 0 && this.#client.book.keepsOld();
+    // What an earlier process sent may still be named by an old version: of what is to be replaced, or of what is refused.
+    const stays = isNamed(type) && subscription.gone.size > 0 && (!this.#complete || this.#client.book.keepsOld());
     const gone = phase === "removals" && !stays ? [...subscription.gone] : [];
     removed.push(...subscription.missing, ...gone);
     if (sent.size === 0 && removed.length === 0 && !subscription.mustAnswer) return false;

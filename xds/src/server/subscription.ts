@@ -98,9 +98,9 @@ export class Subscription {
     return false;
   }
 
-  /** `keepsOld`: what is gone may stay for now (kept.ts). */
-  isIdle(keepsOld = false): boolean {
-    const gone = keepsOld && isNamed(this.type) ? 0 : this.gone.size;
+  /** What is gone and may be named by others goes last, or stays for now (kept.ts). */
+  isIdle(): boolean {
+    const gone = isNamed(this.type) ? 0 : this.gone.size;
     return this.inFlight === undefined && !this.mustAnswer && this.pending.size + this.missing.size + gone === 0;
   }
 
