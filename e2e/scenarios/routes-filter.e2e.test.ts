@@ -6,7 +6,16 @@ import { eventually } from "../cluster/condition.ts";
 import { type Harness, START_LIMIT_MS, startHarness } from "../harness/harness.ts";
 import type { GatewayHandle, Tenant } from "../harness/tenant.ts";
 import type { Echo, EchoUpstream } from "../upstream/echo.ts";
-import { answering, httpRoute, rule, service, untilAnswered } from "./routes-manifest.ts";
+import {
+  answeredLines,
+  answering,
+  type Case,
+  expectedLines,
+  httpRoute,
+  rule,
+  service,
+  untilAnswered,
+} from "./routes-manifest.ts";
 
 const OPEN = { "gatewarden.io/require-policy": "false" };
 const prefix = (value: string): object => ({ path: { type: "PathPrefix", value } });
@@ -291,19 +300,35 @@ describe("HTTPRoute filters and backends", () => {
     await untilAnswered(edge.target(), { host: "moving.test" }, "beta");
   });
 
-  it("says what it cannot serve, and serves the sound rules beside it", async () => {
-    const bad = filtered(prefix("/bad"), [{ type: "CORS", cors: { allowOrigins: ["https://a.test"] } }]);
-    await shop.apply(httpRoute("mixed", { hostnames: ["mixed.test"], rules: [bad, rule("alpha", prefix("/good"))] }));
-    await untilAnswered(edge.target(), { host: "mixed.test", path: "/good" }, "alpha");
-    const status = await answering(edge.target(), { host: "mixed.test", path: "/bad" });
-    // Not left to a rule that asks for less.
-    expect(status).toBe(503);
+  it("closes what a rule asks for that it cannot serve, and leaves it to no other rule", async () => {
+    const cors = filtered(prefix("/bad"), [{ type: "CORS", cors: { allowOrigins: ["https://a.test"] } }]);
+    const broken = { type: "RegularExpression", value: "v[0-9" };
+    const rules = [
+      cors,
+      rule("beta", { path: { type: "RegularExpression", value: "/users/[0-9" } }),
+      rule("beta", { ...prefix("/header"), headers: [{ name: "x-version", ...broken }] }),
+      rule("beta", { ...prefix("/query"), queryParams: [{ name: "version", ...broken }] }),
+      rule("alpha", prefix("/")),
+    ];
+    await shop.apply(httpRoute("mixed", { hostnames: ["mixed.test"], rules }));
+    await untilAnswered(edge.target(), { host: "mixed.test" }, "alpha");
+    const cases: readonly Case[] = [
+      [{ path: "/bad/x" }, 503],
+      [{ path: "/users/42" }, 503],
+      [{ path: "/user" }, "alpha"],
+      [{ path: "/header", headers: { "x-version": "v1" } }, 503],
+      [{ path: "/header" }, "alpha"],
+      [{ path: "/query?version=v1" }, 503],
+      [{ path: "/query?other=v1" }, "alpha"],
+    ];
+    expect(await answeredLines(edge.target(), "mixed.test", cases)).toEqual(expectedLines(cases));
+    const { problem } = await ask({ host: "mixed.test", path: "/bad" });
+    expect(problem()).toMatchObject({ status: 503, code: "GW-ROUTE-004" });
+    expect(problem().detail).toMatch(/rules\[0\].*CORS/);
     await shop.waitFor("HTTPRoute", "mixed", "PartiallyInvalid", { status: "True", message: /rules\[0\].*CORS/ });
-    await shop.apply(httpRoute("unserved", { hostnames: ["unserved.test"], rules: [bad] }));
-    await shop.waitFor("HTTPRoute", "unserved", "Accepted", {
-      status: "False",
-      reason: "UnsupportedValue",
-      message: /CORS/,
-    });
+    await shop.apply(httpRoute("unserved", { hostnames: ["unserved.test"], rules: [cors] }));
+    const unserved = { status: "False", reason: "UnsupportedValue", message: /CORS/ } as const;
+    await shop.waitFor("HTTPRoute", "unserved", "Accepted", unserved);
+    await untilAnswered(edge.target(), { host: "unserved.test", path: "/bad" }, 503);
   });
 });
