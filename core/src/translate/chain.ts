@@ -18,6 +18,18 @@ export const SCOPE_HEADER = "x-gatewarden-scope";
 export const AUTH_HEADER = "x-gatewarden-auth";
 /** `namespace/name` of the verified consumer. */
 export const CONSUMER_HEADER = "x-gatewarden-consumer";
+/** Dynamic metadata of slot `consumer`: what no formatter can cut out of a header. */
+export const EXTRACTED = "gatewarden.authentication";
+/** The consumer's name without its namespace. It stands in the listener: a route that needs no other rule says nothing. */
+export const CONSUMER_NAME: JsonObject = {
+  header: CONSUMER_HEADER,
+  on_header_present: {
+    metadata_namespace: EXTRACTED,
+    key: "consumer",
+    type: "STRING",
+    regex_value_rewrite: { pattern: { regex: "^[^/]*/" }, substitution: "" },
+  },
+};
 /** User name of a verified basic credential; the slot `identity` makes it the consumer's. */
 export const USER_HEADER = "x-gatewarden-user";
 /** Filter state in which the verified consumer stays for access logs after its header is gone. */
@@ -81,7 +93,7 @@ const slots: readonly Slot[] = [
     name: "consumer",
     from: "chain",
     perRoute: [`${FILTER}header_to_metadata.v3.Config`],
-    inert: { "@type": `${FILTER}header_to_metadata.v3.Config` },
+    inert: { "@type": `${FILTER}header_to_metadata.v3.Config`, request_rules: [CONSUMER_NAME] },
   },
   { name: "identity", from: "chain", perRoute: headerMutationRoute, inert: headerMutation },
   { name: "remember", from: "chain", perRoute: [], inert: rememberConsumer() },

@@ -5,13 +5,11 @@
 import { quote } from "../../envoy/pattern.ts";
 import { HTTP_FILTER } from "../../envoy/type-url.ts";
 import type { RoutePiece } from "../../slice.ts";
-import { CONSUMER_HEADER, USER_HEADER } from "../../translate/chain.ts";
+import { CONSUMER_HEADER, CONSUMER_NAME, EXTRACTED, USER_HEADER } from "../../translate/chain.ts";
 import type { JsonObject } from "../../world.ts";
 import { type Place, removalOf } from "./place.ts";
 
 const CLAIM_PREFIX = "x-gatewarden-claim-";
-/** Dynamic metadata of slot `consumer`: what no formatter can cut out of a header. */
-const METADATA = "gatewarden.authentication";
 
 /** Where jwt_authn puts the claim that becomes `header`. */
 export function claimHeader(header: string): string {
@@ -36,10 +34,9 @@ type IdentityPiece = Pick<RoutePiece, "identity" | "identityQuery" | "slots">;
 export function identityPiece({ hidden, claims = [], consumer }: Verified): IdentityPiece {
   const removal = removalOf(hidden);
   const nameOnly = consumer?.by === "api_key" && consumer.header !== undefined && !consumer.qualified;
-  const rules = [
-    ...(removal.cookies.length === 0 ? [] : [extraction("cookie", "cookie", cookiePattern(removal.cookies))]),
-    ...(nameOnly ? [extraction(CONSUMER_HEADER, "consumer", "^[^/]*/")] : []),
-  ];
+  // A route's rules stand in place of the chain's own, so that one is said again where it is needed.
+  const rules =
+    removal.cookies.length === 0 ? [] : [withoutCookies(removal.cookies), ...(nameOnly ? [CONSUMER_NAME] : [])];
   const identity = [
     ...removal.headers,
     ...(removal.cookies.length === 0 ? [] : [{ remove: "cookie" }, set("cookie", extracted("cookie"))]),
@@ -75,14 +72,17 @@ function consumerHeaders({
   ];
 }
 
-/** What is left of a header without everything that matches; nothing where the header is longer than 8 KiB (Envoy's bound). */
-function extraction(header: string, key: string, regex: string): JsonObject {
-  const value = { regex_value_rewrite: { pattern: { regex }, substitution: "" } };
-  return { header, on_header_present: { metadata_namespace: METADATA, key, type: "STRING", ...value } };
+/** What is left of the cookies without these; nothing where the header is longer than 8 KiB (Envoy's bound). */
+function withoutCookies(names: readonly string[]): JsonObject {
+  const value = { regex_value_rewrite: { pattern: { regex: cookiePattern(names) }, substitution: "" } };
+  return {
+    header: "cookie",
+    on_header_present: { metadata_namespace: EXTRACTED, key: "cookie", type: "STRING", ...value },
+  };
 }
 
 function extracted(key: string): string {
-  return `%DYNAMIC_METADATA(${METADATA}:${key})%`;
+  return `%DYNAMIC_METADATA(${EXTRACTED}:${key})%`;
 }
 
 /** These cookies with one of their semicolons: a run of them at the beginning, or each behind another cookie. */
