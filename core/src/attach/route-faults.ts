@@ -72,8 +72,9 @@ export function widened(match: RouteMatch): RouteMatch {
 function literalPrefix(regex: string): string {
   // An alternative may lead anywhere, what stands before a repetition may be left out, and the last segment may go on.
   if (regex.includes("|")) return "/";
-  const text = /^(?:\/[A-Za-z0-9_\-/]*(?![A-Za-z0-9_\-/?*{]))?/.exec(regex)?.[0] ?? "";
-  return text.slice(0, text.lastIndexOf("/") + 1) || "/";
+  const text = /^(?:\/[A-Za-z0-9_\-/]*)?/.exec(regex)?.[0] ?? "";
+  const sure = /^[?*{]/.test(regex.slice(text.length)) ? text.slice(0, -1) : text;
+  return sure.slice(0, sure.lastIndexOf("/") + 1) || "/";
 }
 
 function pathFault(value: string): string | undefined {
