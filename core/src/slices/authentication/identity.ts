@@ -85,10 +85,13 @@ function extracted(key: string): string {
   return `%DYNAMIC_METADATA(${EXTRACTED}:${key})%`;
 }
 
-/** These cookies with one of their semicolons: a run of them at the beginning, or each behind another cookie. */
+/**
+ * These cookies with one of their semicolons: a run of them at the beginning, or each behind another cookie. Several Cookie headers come
+ * joined with commas, and some servers take spaces around the name for nothing.
+ */
 function cookiePattern(names: readonly string[]): string {
-  const one = `(?:${names.map(quote).join("|")})=[^;]*`;
-  return `^(?:\\s*${one}(?:;|$))+\\s*|;\\s*${one}`;
+  const one = `(?:${names.map(quote).join("|")})\\s*=[^;,]*`;
+  return `^(?:\\s*${one}(?:[;,]|$))+\\s*|[;,]\\s*${one}`;
 }
 
 /** Sets a header to one value; an empty value sets nothing. */

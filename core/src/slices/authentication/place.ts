@@ -62,6 +62,31 @@ export function firstCopy(place: Place): readonly JsonObject[] {
   return [{ append: { header, append_action: "OVERWRITE_IF_EXISTS" } }];
 }
 
+/**
+ * Whether a credential that is forwarded is there more than once, in whatever spelling: an upstream could read another copy than the filter
+ * did, and take it for verified. Headers have one copy left ({@link firstCopy}).
+ */
+export function several(place: Place): Branch["match"] | undefined {
+  switch (place.in) {
+    case "header":
+      return undefined;
+    case "param": {
+      const one = `${place.name.replace(/./gs, escapable)}(?:[=&;].*)?`;
+      return { headers: [{ name: ":path", string_match: safeRegex(`(?s)[^?]*\\?(?:.*[&;])?${one}[&;]${one}`) }] };
+    }
+    case "cookie": {
+      const one = `\\s*${quote(place.name)}\\s*=.*`;
+      return { headers: [{ name: "cookie", string_match: safeRegex(`(?s)(?:.*[;,])?${one}[;,]${one}`) }] };
+    }
+  }
+}
+
+/** A character as it is or percent-encoded. */
+function escapable(character: string): string {
+  const hex = (character.codePointAt(0) ?? 0).toString(16).padStart(2, "0");
+  return `(?:${quote(character)}|%${hex.replace(/[a-f]/g, (digit) => `[${digit}${digit.toUpperCase()}]`)})`;
+}
+
 /** What has to change so that an upstream sees none of these credentials. */
 export interface Removal {
   readonly headers: readonly JsonObject[]; // HeaderMutation

@@ -10,7 +10,7 @@ import { apiKeyRoute, basicRoute, choose, keysOf, onlyNamespace } from "./consum
 import { identityPiece, type Verified } from "./identity.ts";
 import { requirement } from "./jwt.ts";
 import type { ApiKey, Basic, Issuer, Model } from "./model.ts";
-import { BASIC, distinctPlaces, firstCopy, type Place, present, samePlace } from "./place.ts";
+import { BASIC, distinctPlaces, firstCopy, type Place, present, samePlace, several } from "./place.ts";
 
 type BranchPiece = Branch["piece"];
 
@@ -49,13 +49,16 @@ function attemptsOf(model: Model, context: RouteContext): readonly Attempt[] {
     forward ? places.filter((place) => !sameCarrier(place, decides)) : places;
   const { apiKey, basic, identities } = model;
   return [
-    ...distinctPlaces(model.issuers.flatMap((issuer) => issuer.places)).map((place) => {
+    ...distinctPlaces(model.issuers.flatMap((issuer) => issuer.places)).flatMap((place) => {
       const issuers = model.issuers.filter((issuer) => issuer.places.some((other) => samePlace(place, other)));
-      return tokenAttempt(issuers, place, others);
+      const attempt = tokenAttempt(issuers, place, others);
+      return attempt.forward ? [...copies(place, context), attempt] : [attempt];
     }),
-    ...(apiKey?.places ?? []).map((place) =>
-      keyAttempt(model, apiKey, place, others(place, apiKey?.forwardKey === true), context),
-    ),
+    ...(apiKey?.places ?? []).flatMap((place) => {
+      const forward = apiKey?.forwardKey === true;
+      const attempt = keyAttempt(model, apiKey, place, others(place, forward), context);
+      return forward ? [...copies(place, context), attempt] : [attempt];
+    }),
     ...(basic === undefined ? [] : [basicAttempt(model, basic, others(BASIC, false), context)]),
     ...(identities === undefined || context.clientCertificates === "Off"
       ? []
@@ -77,7 +80,7 @@ function tokenAttempt(
   issuers: readonly Issuer[],
   place: Place,
   others: (decides: Place, forward: boolean) => readonly Place[],
-): Attempt {
+): Attempt & { readonly forward: boolean } {
   const { route, shared } = requirement(issuers, [place]);
   const forward = issuers.every(({ forwardToken }) => forwardToken);
   const claims = [...new Set(issuers.flatMap((issuer) => issuer.claims.map(({ header }) => header)))];
@@ -90,6 +93,7 @@ function tokenAttempt(
   return {
     match: present(place),
     split: forward,
+    forward,
     piece: withIdentity(piece, { hidden: others(place, forward), claims }),
   };
 }
@@ -125,6 +129,14 @@ function basicAttempt(model: Model, basic: Basic, hidden: readonly Place[], cont
   const { namespace, qualified } = model;
   const consumer = { by: "basic", namespace, header: basic.consumerHeader, qualified } as const;
   return { match, split: false, piece: withIdentity(piece, { hidden, consumer }) };
+}
+
+/** Of a credential that is forwarded there may be one: the upstream must read what the filter read. */
+function copies(place: Place, { source }: RouteContext): readonly Attempt[] {
+  const match = several(place);
+  const detail = "the credential is there more than once";
+  const refuse: Refusal = { status: 401, code: "GW-AUTHN-002", policy: source.text, detail };
+  return match === undefined ? [] : [{ match, split: true, piece: { refuse } }];
 }
 
 /** Without any of the credentials: refused; or let pass where they are optional, unless one of their headers holds something else. */
