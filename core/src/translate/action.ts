@@ -91,7 +91,7 @@ function timeouts({ requestTimeout, backendTimeout }: RouteRule): JsonObject {
   const seconds = [requestTimeout, backendTimeout]
     .flatMap((one) => (one === undefined ? [] : [durationSeconds(one)]))
     .filter((one) => one > 0);
-  if (requestTimeout === undefined && backendTimeout === undefined) return {};
+  // Without a word it is none as well: Envoy's own 15 s would cut downloads and event streams. Idle ones end by `stream_idle_timeout`.
   return { timeout: `${seconds.length === 0 ? 0 : Math.min(...seconds)}s` };
 }
 
