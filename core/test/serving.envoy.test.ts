@@ -138,11 +138,15 @@ test.each([
   ["shop.test", "/ab"],
   ["deep.wild.test", "/else"], // a host that is known does not fall through to the wildcard
   ["wild.test", "/any"],
-  ["", "/a"],
 ])("%s%s has no route", async (host, path) => {
   const { status, body, header } = await ask(host, path);
   expect([status, header("content-type")]).toEqual([404, "application/problem+json"]);
   expect(JSON.parse(body)).toMatchObject({ status: 404, code: "GW-ROUTE-001" });
+});
+
+test.each(["", "a..test", "user@shop.test"])("host '%s' is no host name and is refused", async (host) => {
+  const { status, header } = await ask(host, "/a");
+  expect([status, header("content-type")]).toEqual([400, "application/problem+json"]);
 });
 
 test("a forged scope header changes nothing, and no header of ours reaches the upstream", async () => {
