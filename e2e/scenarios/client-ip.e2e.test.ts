@@ -153,6 +153,20 @@ describe("the client's address", () => {
     const message = /spec\.clientIP/;
     await shop.waitFor("ApiPolicy", "nearer", "Accepted", { status: "False", reason: "UnsupportedForTarget", message });
     await untilVerdict(edge.target(), { host: "nearer.test" }, "503 GW-POLICY-002");
+    // Listeners that share a port share its settings.
+    const listeners = ["one", "two"].map((name) => ({ name, port: 8080, protocol: "HTTP", hostname: `${name}.test` }));
+    const sharing = await shop.gateway({ name: "sharing", listeners });
+    const own = { kind: "Gateway", name: "sharing", sectionName: "two" };
+    const parent = { parentRefs: [{ name: "sharing" }] };
+    await shop.apply([
+      hostRoute("one", parent),
+      hostRoute("two", parent),
+      apiPolicy("sharing", { kind: "Gateway", name: "sharing" }, OPEN_TO_ALL),
+      apiPolicy("two", own, { clientIP: { trustedHops: 1 } }),
+    ]);
+    await shop.waitFor("ApiPolicy", "two", "Accepted", { status: "False", reason: "UnsupportedForTarget", message });
+    await untilVerdict(sharing.target(), { host: "two.test" }, "503 GW-POLICY-002");
+    await untilVerdict(sharing.target(), { host: "one.test" }, "200");
     const both = { clientIP: { trustedHops: 1, trustedProxies: ["10.0.0.0/8"] } };
     await expect(shop.apply(apiPolicy("both", { kind: "Gateway", name: "edge" }, both))).rejects.toThrow(/clientIP/);
   });

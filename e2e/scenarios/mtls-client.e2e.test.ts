@@ -241,6 +241,12 @@ describe("client certificates", () => {
       }
       expect([what, await call("strict", erp)]).toEqual([what, PASSED]);
     }
+    // Without any CA nobody could say which certificates are good.
+    const anybody = { mtls: { client: { mode: "Optional", forwardCertificate: {} } } };
+    await shop.apply(listenerPolicy("names", anybody));
+    const message = /spec\.mtls\.client\.caRefs/;
+    await shop.waitFor("ApiPolicy", "l-names", "Accepted", { status: "False", reason: "Invalid", message });
+    await untilCall("names", undefined, "503 GW-POLICY-002");
     await shop.apply(listenerPolicy("names", client("Strict", { caRefs: [ca("late")] })));
     await shop.waitFor("ApiPolicy", "l-names", "ResolvedRefs", { status: "False" });
     await shop.configMap("late", { "ca.crt": partners.certificate });

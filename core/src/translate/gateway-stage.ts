@@ -2,11 +2,12 @@
 import { EVERY_HOST, covers, isWildcard } from "../attach/hostname.ts";
 import { certificateRefs } from "../attach/certificates.ts";
 import type { Listener } from "../attach/listeners.ts";
-import { type Effective, effectiveSections, type Verdict } from "../attach/policies.ts";
+import { type Closed, type Effective, effectiveSections, type Verdict } from "../attach/policies.ts";
 import { joinKey } from "../key.ts";
 import { idOf, ownerOf } from "../kinds/meta.ts";
 import type { Give } from "../memo.ts";
 import type { Resource } from "../outbox.ts";
+import type { Problem } from "../problems.ts";
 import type { ListenerContext, ListenerPiece, RouteContext } from "../slice.ts";
 import type { AnySlice } from "../slices.ts";
 import type { OwnGateway, Views } from "../views.ts";
@@ -72,6 +73,44 @@ export function clientCertificatesOf(verdict: Verdict): RouteContext["clientCert
   return undefined;
 }
 
+/**
+ * What closes every route behind a listener: settings that are broken, or that it cannot have. A conflict closes nothing, the winner's holds.
+ */
+export function listenerClosed(own: OwnGateway, listener: Listener, reads: ListenerReads): readonly Closed[] {
+  const shared = sharesPort(own, listener);
+  const { sections } = settingsVerdict(own, listener, shared, reads);
+  const broken = sections.flatMap((effective): readonly Closed[] => {
+    const source = effective.enforced?.sources[0];
+    const problems = listenerPiece(own, listener, effective, reads)?.problems ?? [];
+    const problem = problems.find(({ reason, severity }) => reason !== "Conflicted" && severity !== "warning");
+    return source === undefined || problem === undefined || !effective.slice.closes
+      ? []
+      : [{ policy: source.text, detail: problem.message }];
+  });
+  const unsharable = shared ? unsharableSettings(own, listener, reads) : [];
+  return [
+    ...broken,
+    ...unsharable.flatMap(({ policy, slice, problem }) =>
+      slice.closes ? [{ policy: `${policy}#${slice.key}`, detail: problem.message }] : [],
+    ),
+  ];
+}
+
+/** HTTP listeners of a port share one HCM: what it is set to comes from the Gateway, or from its only listener. */
+function sharesPort(own: OwnGateway, { protocol, port }: Listener): boolean {
+  return protocol === "HTTP" && served(own).filter((other) => other.port === port).length > 1;
+}
+
+function settingsVerdict(
+  own: OwnGateway,
+  listener: Listener,
+  shared: boolean,
+  { views, slices }: ListenerReads,
+): Verdict {
+  const layers = views.layers(own.gateway, listener.name).filter(({ level }) => !shared || level === "Gateway");
+  return effectiveSections(layers, slices, views.state);
+}
+
 /** Undefined where nothing can be served on the port. */
 export function listenerResource(
   own: OwnGateway,
@@ -102,8 +141,7 @@ export function listenerResource(
       if (conflicts) giveConflict(own, listener, reads, give);
       return [{ listener, certificates, pieces }];
     }
-    // HTTP listeners of a port share one HCM: what it is set to comes from the Gateway, or from its only listener.
-    const shared = listeners.length > 1;
+    const shared = sharesPort(own, listener);
     if (shared) giveUnsharable(own, listener, reads, give);
     const pieces = at > 0 ? [] : listenerPieces(own, listener, shared, reads, owners, give);
     return [{ listener, certificates, pieces }];
@@ -137,10 +175,9 @@ function listenerPieces(
   owners: Map<string, Owner>,
   give: Give,
 ): readonly ListenerPiece[] {
-  const { views, slices, wiring } = reads;
+  const { views, wiring } = reads;
   const gateway = idOf(own.gateway);
-  const layers = views.layers(own.gateway, listener.name).filter(({ level }) => !shared || level === "Gateway");
-  const verdict = effectiveSections(layers, slices, views.state);
+  const verdict = settingsVerdict(own, listener, shared, reads);
   return verdict.sections.flatMap((effective) => {
     const piece = listenerPiece(own, listener, effective, reads);
     if (piece === undefined || effective.enforced === undefined) return [];
@@ -236,25 +273,37 @@ function giveConflict(own: OwnGateway, listener: Listener, reads: ListenerReads,
   });
 }
 
+interface Unsharable {
+  readonly policy: string; // namespace/name
+  readonly slice: AnySlice;
+  readonly problem: Problem;
+}
+
 /** Listener settings of a policy on one of several HTTP listeners that share a port, and with it every setting. */
-function giveUnsharable(
+function unsharableSettings(
   own: OwnGateway,
   listener: Listener,
-  { views, slices, wiring }: ListenerReads,
-  give: Give,
-): void {
-  for (const policy of views.policiesAt("Gateway", own.gateway.namespace, own.gateway.name, listener.name)) {
-    for (const slice of slices) {
+  { views, slices }: ListenerReads,
+): readonly Unsharable[] {
+  return views.policiesAt("Gateway", own.gateway.namespace, own.gateway.name, listener.name).flatMap((policy) =>
+    slices.flatMap((slice): readonly Unsharable[] => {
       const written = policy.sections[slice.key] ?? {};
       const setting = slice.listenerSettings.find((name) => Object.hasOwn(written, name));
-      if (setting === undefined) continue;
+      if (setting === undefined) return [];
       const path = `spec.${slice.key}.${setting}`;
-      give(wiring.placeProblems, idOf(policy.key), joinKey(idOf(own.gateway), listener.name, path), {
+      const problem = {
         reason: "UnsupportedForTarget",
         path,
         message: `${path}: the HTTP listeners of port ${listener.port} share this setting, and listener ${listener.name} cannot have its own`,
         fix: "target the Gateway, or give the listener a port of its own",
-      });
-    }
+      } as const;
+      return [{ policy: idOf(policy.key), slice, problem }];
+    }),
+  );
+}
+
+function giveUnsharable(own: OwnGateway, listener: Listener, reads: ListenerReads, give: Give): void {
+  for (const { policy, problem } of unsharableSettings(own, listener, reads)) {
+    give(reads.wiring.placeProblems, policy, joinKey(idOf(own.gateway), listener.name, problem.path), problem);
   }
 }

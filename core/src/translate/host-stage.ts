@@ -1,5 +1,5 @@
 /** The stage of scopes: one effect per host pattern of an HCM. Everything that is per host, and what its routes need from later stages. */
-import { effectiveSections } from "../attach/policies.ts";
+import { type Closed, effectiveSections } from "../attach/policies.ts";
 import { type RouteFault, ruleFault, widened } from "../attach/route-faults.ts";
 import type { HttpRoute } from "../kinds/gateway-api/http-route.ts";
 import { byAge, compareText, idOf, ownerOf } from "../kinds/meta.ts";
@@ -27,6 +27,8 @@ export interface HostReads {
   readonly route: (id: string) => HttpRoute | undefined;
   readonly requirePolicy: (gateway: OwnGateway) => boolean;
   readonly clientCertificates: (gateway: OwnGateway, listener: Listener) => RouteContext["clientCertificates"];
+  /** What closes every route behind a listener. */
+  readonly closed: (gateway: OwnGateway, listener: Listener) => readonly Closed[];
   readonly backendTls: (service: string, port: number) => TlsToBackend | undefined;
 }
 
@@ -152,11 +154,12 @@ function ruleOutput(
   const { views, wiring } = reads;
   const rule = route.rules[at];
   if (rule === undefined) throw new Error("no such rule");
-  const verdict = effectiveSections(
+  const effective = effectiveSections(
     views.layers(own.gateway, listener.name, route, rule.name),
     reads.slices,
     views.state,
   );
+  const verdict = { ...effective, closed: [...reads.closed(own, listener), ...effective.closed] };
   for (const { key, uid, generation } of verdict.policies) {
     owners.set(`ApiPolicy/${key.namespace}/${key.name}`, { key, uid, generation });
   }

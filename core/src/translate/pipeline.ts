@@ -2,6 +2,7 @@
  * The stages from attachments to xDS resources, in the order of their ranks. An effect makes one resource (or what one object gives to
  * later stages) and runs again only when something that it read has changed.
  */
+import type { Closed } from "../attach/policies.ts";
 import { joinKey, splitKey } from "../key.ts";
 import { compareText, idOf, splitId } from "../kinds/meta.ts";
 import type { Effects, Failed, Graph } from "../memo.ts";
@@ -17,6 +18,7 @@ import {
   clientCertificatesOf,
   giveGateway,
   giveWildcard,
+  listenerClosed,
   type ListenerReads,
   listenerResource,
   listenerVerdict,
@@ -72,6 +74,17 @@ export function createPipeline(parts: PipelineParts): void {
     },
     "Off" as const,
   );
+  const listenerReads = listenerReadsOf(parts);
+  const closedListeners = graph.derived<readonly Closed[]>(
+    "closed-listeners",
+    (key) => {
+      const [gateway = "", name = ""] = splitKey(key);
+      const own = views.gateways.get(gateway);
+      const listener = own?.listeners.find((one) => one.name === name);
+      return own === undefined || listener === undefined ? [] : listenerClosed(own, listener, listenerReads);
+    },
+    [],
+  );
   const reads = {
     views,
     wiring,
@@ -82,6 +95,8 @@ export function createPipeline(parts: PipelineParts): void {
       parts.requirePolicy && own.gateway.annotations[REQUIRE_POLICY_ANNOTATION] !== "false",
     clientCertificates: (own: OwnGateway, listener: { readonly name: string }) =>
       clientCertificates.get(joinKey(idOf(own.gateway), listener.name)),
+    closed: (own: OwnGateway, listener: { readonly name: string }) =>
+      closedListeners.get(joinKey(idOf(own.gateway), listener.name)),
     backendTls: (service: string, port: number) => parts.backendTls(service, port),
   };
   const hosts = graph.effects(
@@ -114,7 +129,7 @@ export function createPipeline(parts: PipelineParts): void {
   );
   graph.follow(wiring.wildcards, indexes);
 
-  listenerStage(parts);
+  listenerStage(parts, listenerReads);
   resourceStages(parts);
 }
 
@@ -163,9 +178,8 @@ function attachStages({ graph, objects, views, wiring }: PipelineParts): void {
   }
 }
 
-function listenerStage(parts: PipelineParts): void {
-  const { graph, objects, views, wiring, outbox, slices, logDirectory } = parts;
-  const reads: ListenerReads = {
+function listenerReadsOf({ objects, views, wiring, slices, logDirectory }: PipelineParts): ListenerReads {
+  return {
     views,
     wiring,
     slices,
@@ -177,6 +191,9 @@ function listenerStage(parts: PipelineParts): void {
         .filter(({ ours }) => !ours)
         .sort((a, b) => compareText(a.name, b.name)),
   };
+}
+
+function listenerStage({ graph, views, wiring, outbox }: PipelineParts, reads: ListenerReads): void {
   const listeners = graph.effects(
     "listeners",
     RANK.host,
