@@ -79,7 +79,7 @@ export type Resolution<M> =
 
 /**
  * The slots of the fixed filter chain, in order (design: docs/design/filter-chain.md). Their names are keys of typed_per_filter_config.
- * `collect` and `collect-post` (envoy/collect.ts) are Lua, so every scope disables them at virtual-host level like `lower` and `pick`; a route that
+ * `collect`, `collect-post` (envoy/collect.ts) and `query` (envoy/hide-parameters.ts) are Lua, so every scope disables them at virtual-host level like `lower` and `pick`; a route that
  * needs one switches it on by its own configuration.
  */
 export type SlotName =
@@ -98,6 +98,7 @@ export type SlotName =
   | "basic"
   | "authn" // rbac: what the methods of a section cannot check themselves (certificate identities, namespace of an API key's consumer)
   | "consumer" // header_to_metadata: parts of headers that a formatter cannot cut out (consumer's name, cookies without credentials)
+  | "query" // lua: credentials that stand in the query
   | "identity" // header_mutation: credentials off, identity headers on; before `cert` so that later slots read x-gatewarden-consumer
   | "cert"
   | "authz"
@@ -119,8 +120,6 @@ export interface RoutePiece {
   readonly identity?: readonly JsonObject[];
   /** `HeaderMutation` JSON for the answer, in slot `select`: behind every filter that adds headers to it. */
   readonly response?: readonly JsonObject[];
-  /** `query_parameter_mutations` (`KeyValueMutation` JSON) for slot `identity`: credentials that stand in the query. */
-  readonly identityQuery?: readonly JsonObject[];
   /** RouteAction.rate_limits entries, with `stage`. */
   readonly rateLimits?: readonly JsonObject[];
   /** Slots in place of `rateLimits` on a route that Envoy answers itself (redirect), since it has no RouteAction. */

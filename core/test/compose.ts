@@ -50,10 +50,7 @@ function route(path: string, name: string, draft: Draft, strip: readonly JsonObj
       ...(draft.slots as Readonly<Record<string, JsonObject>>),
       ...(refusal === undefined ? {} : { authz: refusal.authz }),
       select: { "@type": MUTATIONS, mutations: { request_mutations: select } },
-      identity: {
-        "@type": MUTATIONS,
-        mutations: { request_mutations: draft.identity, query_parameter_mutations: draft.identityQuery },
-      },
+      identity: { "@type": MUTATIONS, mutations: { request_mutations: draft.identity } },
     },
   };
 }

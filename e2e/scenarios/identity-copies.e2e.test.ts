@@ -78,8 +78,9 @@ describe("credentials", () => {
     cookies: cookie(`a=1; sid=${first}; sid=${second}; b=2`),
     "cookies without a space": cookie(`sid=${first};sid=${second}`),
     "a cookie and one with spaces": cookie(`sid=${first};  sid = ${second}`),
-    "cookies in two lines": cookie(`a=1; sid=${first}`, `sid=${second}; b=2`),
   });
+  /** One of two lines of cookies has its first left, like any header. */
+  const inTwoLines = (first: string, second: string): Call => cookie(`a=1; sid=${first}`, `sid=${second}; b=2`);
 
   it.each(["token-forwarded", "key-forwarded"])(
     "of which one is forwarded are refused when there are two (%s)",
@@ -92,6 +93,9 @@ describe("credentials", () => {
         expect([form, verdictOf(await ask(name, call))]).toEqual([form, REFUSED]);
       }
       // A header has its first copy left: it was the one that was verified.
+      const lines = await ask(name, inTwoLines(mine, other));
+      expect([verdictOf(lines), upstreamValues(lines, "cookie")]).toEqual(["200", [`a=1; sid=${mine}`]]);
+      expect(verdictOf(await ask(name, inTwoLines(other, mine)))).toBe(name.startsWith("token") ? REFUSED : "200");
       const headers = [
         ["x-token", mine],
         ["x-token", other],
@@ -131,6 +135,7 @@ describe("credentials", () => {
     const [mine, other] = name.startsWith("token") ? [good, forged] : ["k-erp", "k-crm"];
     const more: Readonly<Record<string, Call>> = {
       ...copies(mine, other),
+      "cookies in two lines": inTwoLines(mine, other),
       "a cookie in the last of three lines": cookie("a=1", "b=2", `sid=${mine}`),
       "a cookie in the first of two lines": cookie(`sid=${mine}`, "b=2"),
       "a cookie in quotes": cookie(`sid="${mine}"`),
@@ -176,8 +181,51 @@ describe("credentials", () => {
       const one = await ask("token-kept", cookie(sent));
       expect([sent, verdictOf(one), upstreamValues(one, "cookie")]).toEqual([sent, "200", kept]);
     }
-    expect((await ask("token-kept", { path: `/p?b=%20&access_token=${good}&c=a+b` })).json<Echo>().path).toBe(
-      "/p?b=%20&c=a+b",
-    );
+  });
+
+  it("leave every other byte of the query as it is, with and without a credential in it", async () => {
+    const queries = [
+      ...[
+        "b=%20x",
+        "b=a+b",
+        "b=%26c%3dd",
+        "b=%23f",
+        "b=%0d%0ax-user-id:%20root",
+        "b=x%20HTTP/1.1%0d%0aa:%20b",
+        "b=%25",
+        "b=%00",
+      ],
+      ...[
+        "b=%2f..%2f",
+        "b=%c3%a4",
+        "b=%ff",
+        "b=%2B",
+        "b",
+        "b=",
+        "z=1&a=2&z=3",
+        "=x",
+        "b=a;c=d",
+        "b=?x",
+        "a%20b=1",
+        "b=%zz",
+        "b=%",
+      ],
+    ];
+    for (const query of queries) {
+      const tokens: Readonly<Record<string, string>> = {
+        [`/p?access_token=${good}&${query}`]: `/p?${query}`,
+        [`/p?${query}&access_token=${good}`]: `/p?${query}`,
+        [`/p?y=1&access_token=${good}&${query}&access_token=${good}`]: `/p?y=1&${query}`,
+        [`/p?access_token=${good}&${query}&access%5ftoken=${forged}`]: `/p?${query}`,
+      };
+      for (const [path, expected] of Object.entries(tokens)) {
+        const answer = await ask("token-kept", { path });
+        expect([query, verdictOf(answer), answer.json<Echo>().path]).toEqual([query, "200", expected]);
+      }
+      const elsewhere = await ask("token-kept", { path: `/p?${query}`, headers: [["x-token", good]] });
+      expect([query, verdictOf(elsewhere), elsewhere.json<Echo>().path]).toEqual([query, "200", `/p?${query}`]);
+    }
+    const alone = await ask("token-kept", { path: `/p?access_token=${good}` });
+    expect(alone.json<Echo>().path).toBe("/p");
   });
 });

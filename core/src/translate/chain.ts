@@ -4,6 +4,7 @@
  */
 import type { SlotName } from "../slice.ts";
 import { collectFilter } from "../envoy/collect.ts";
+import { hideParametersFilter } from "../envoy/hide-parameters.ts";
 import type { JsonObject } from "../world.ts";
 import { lowerScript, pickScript } from "./scope-picker.ts";
 
@@ -94,6 +95,12 @@ const slots: readonly Slot[] = [
     from: "chain",
     perRoute: [`${FILTER}header_to_metadata.v3.Config`],
     inert: { "@type": `${FILTER}header_to_metadata.v3.Config`, request_rules: [CONSUMER_NAME] },
+  },
+  {
+    name: "query",
+    from: "chain",
+    perRoute: [`${FILTER}lua.v3.LuaPerRoute`, ...switchedOff],
+    inert: hideParametersFilter(),
   },
   { name: "identity", from: "chain", perRoute: headerMutationRoute, inert: headerMutation },
   { name: "remember", from: "chain", perRoute: [], inert: rememberConsumer() },

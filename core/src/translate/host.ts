@@ -10,7 +10,13 @@ import { indexName, INDEX_METADATA, scopeName } from "./scope-picker.ts";
 
 const switchedOff = { "@type": `${TYPE}config.route.v3.FilterConfig`, disabled: true } as const;
 /** Lua that a known host does not need; a route that does switches it on for itself. */
-const idle = { lower: switchedOff, pick: switchedOff, collect: switchedOff, "collect-post": switchedOff } as const;
+const idle = {
+  lower: switchedOff,
+  pick: switchedOff,
+  collect: switchedOff,
+  query: switchedOff,
+  "collect-post": switchedOff,
+} as const;
 
 const internalHeaders = [SCOPE_HEADER, AUTH_HEADER, CONSUMER_HEADER] as const;
 

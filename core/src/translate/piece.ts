@@ -13,7 +13,6 @@ export interface Draft {
   readonly select: readonly JsonObject[];
   readonly response: readonly JsonObject[];
   readonly identity: readonly JsonObject[];
-  readonly identityQuery: readonly JsonObject[];
   readonly rateLimits: readonly JsonObject[];
   readonly direct: Partial<Readonly<Record<SlotName, JsonObject>>>;
   readonly metadata: Readonly<Record<string, JsonValue>>;
@@ -32,7 +31,6 @@ const empty: Draft = {
   select: [],
   response: [],
   identity: [],
-  identityQuery: [],
   rateLimits: [],
   direct: {},
   metadata: {},
@@ -66,7 +64,6 @@ function add(draft: Draft, match: Branch["match"], piece: BranchPiece): Draft {
     select: [...draft.select, ...(piece.select ?? [])],
     response: [...draft.response, ...(piece.response ?? [])],
     identity: [...draft.identity, ...(piece.identity ?? [])],
-    identityQuery: [...draft.identityQuery, ...(piece.identityQuery ?? [])],
     rateLimits: [...draft.rateLimits, ...(piece.rateLimits ?? [])],
     direct: { ...draft.direct, ...piece.direct },
     metadata: { ...draft.metadata, ...piece.metadata },
@@ -94,7 +91,6 @@ export function joinPieces(enforced: RoutePiece, audited: RoutePiece): RoutePiec
     select: [...(enforced.select ?? []), ...(audited.select ?? [])],
     response: [...(enforced.response ?? []), ...(audited.response ?? [])],
     identity: [...(enforced.identity ?? []), ...(audited.identity ?? [])],
-    identityQuery: [...(enforced.identityQuery ?? []), ...(audited.identityQuery ?? [])],
     rateLimits: [...(enforced.rateLimits ?? []), ...(audited.rateLimits ?? [])],
     host: [...(enforced.host ?? []), ...(audited.host ?? [])],
     gateway: [...(enforced.gateway ?? []), ...(audited.gateway ?? [])],

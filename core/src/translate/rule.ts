@@ -288,9 +288,9 @@ function draftRoute(
   const slots: Record<string, JsonObject> = { ...draft.slots, ...(answers ? draft.direct : {}) };
   if (refusal !== undefined) slots["authz"] = refusal.authz;
   const select = [...input.ownHeaders.map((header): JsonObject => ({ remove: header })), ...draft.select];
-  if (select.length > 0 || draft.response.length > 0) slots["select"] = mutations(select, [], draft.response);
-  const { identity, identityQuery } = draft;
-  if (identity.length > 0 || identityQuery.length > 0) slots["identity"] = mutations(identity, identityQuery);
+  if (select.length > 0 || draft.response.length > 0) slots["select"] = mutations(select, draft.response);
+  const { identity } = draft;
+  if (identity.length > 0) slots["identity"] = mutations(identity);
   const metadata: JsonObject = {
     route: `${idOf(input.route)}/${input.rule.name ?? input.at}`,
     ...draft.metadata,
@@ -315,17 +315,9 @@ function withLimits(action: JsonObject | undefined, rateLimits: readonly JsonObj
   return { ...action, route: { ...route, rate_limits: rateLimits } };
 }
 
-function mutations(
-  list: readonly JsonObject[],
-  query: readonly JsonObject[] = [],
-  response: readonly JsonObject[] = [],
-): JsonObject {
+function mutations(list: readonly JsonObject[], response: readonly JsonObject[] = []): JsonObject {
   return {
     "@type": `${TYPE}extensions.filters.http.header_mutation.v3.HeaderMutationPerRoute`,
-    mutations: {
-      request_mutations: list,
-      ...(query.length === 0 ? {} : { query_parameter_mutations: query }),
-      ...(response.length === 0 ? {} : { response_mutations: response }),
-    },
+    mutations: { request_mutations: list, ...(response.length === 0 ? {} : { response_mutations: response }) },
   };
 }

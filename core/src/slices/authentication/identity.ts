@@ -2,6 +2,7 @@
  * After a credential was verified: credentials off the request, identity headers on. Internal headers (`x-gatewarden-…`) carry what a
  * filter found out to the names that the policy chose, so no tenant's header is touched on another tenant's route.
  */
+import { hideParameters } from "../../envoy/hide-parameters.ts";
 import { quote } from "../../envoy/pattern.ts";
 import { HTTP_FILTER } from "../../envoy/type-url.ts";
 import type { RoutePiece } from "../../slice.ts";
@@ -29,7 +30,7 @@ export interface Verified {
   };
 }
 
-type IdentityPiece = Pick<RoutePiece, "identity" | "identityQuery" | "slots">;
+type IdentityPiece = Pick<RoutePiece, "identity" | "slots">;
 
 export function identityPiece({ hidden, claims = [], consumer }: Verified): IdentityPiece {
   const removal = removalOf(hidden);
@@ -46,11 +47,12 @@ export function identityPiece({ hidden, claims = [], consumer }: Verified): Iden
   ];
   return {
     identity,
-    identityQuery: removal.query,
-    slots:
-      rules.length === 0
+    slots: {
+      ...(rules.length === 0
         ? {}
-        : { consumer: { "@type": `${HTTP_FILTER}.header_to_metadata.v3.Config`, request_rules: rules } },
+        : { consumer: { "@type": `${HTTP_FILTER}.header_to_metadata.v3.Config`, request_rules: rules } }),
+      ...(removal.parameters.length === 0 ? {} : { query: hideParameters(removal.parameters) }),
+    },
   };
 }
 

@@ -57,14 +57,16 @@ function headerPresent(name: string, prefix: string): JsonObject {
 
 /** Leaves the first of several copies, before anybody reads it: an upstream could read another than the filter did. */
 export function firstCopy(place: Place): readonly JsonObject[] {
-  if (place.in !== "header") return [];
-  const header = { key: place.name, value: `%REQ(${place.name})%` };
+  if (place.in === "param") return [];
+  // HTTP/2 may send cookies apart, which Envoy joins; in HTTP/1 a second line is no part of the protocol (RFC 6265 section 5.4).
+  const name = place.in === "cookie" ? "cookie" : place.name;
+  const header = { key: name, value: `%REQ(${name})%` };
   return [{ append: { header, append_action: "OVERWRITE_IF_EXISTS" } }];
 }
 
 /**
  * Whether a credential that is forwarded is there more than once, in whatever spelling: an upstream could read another copy than the filter
- * did, and take it for verified. Headers have one copy left ({@link firstCopy}).
+ * did, and take it for verified. Of headers, and of lines of cookies, one is left ({@link firstCopy}).
  */
 export function several(place: Place): Branch["match"] | undefined {
   switch (place.in) {
@@ -90,7 +92,7 @@ function escapable(character: string): string {
 /** What has to change so that an upstream sees none of these credentials. */
 export interface Removal {
   readonly headers: readonly JsonObject[]; // HeaderMutation
-  readonly query: readonly JsonObject[]; // KeyValueMutation
+  readonly parameters: readonly string[];
   readonly cookies: readonly string[];
 }
 
@@ -100,7 +102,7 @@ export function removalOf(places: readonly Place[]): Removal {
   ];
   return {
     headers: names("header").map((remove) => ({ remove })),
-    query: names("param").map((remove) => ({ remove })),
+    parameters: names("param"),
     cookies: names("cookie"),
   };
 }
