@@ -134,6 +134,14 @@ export interface AncestorStatus {
   readonly conditions: readonly Condition[]; // Accepted, ResolvedRefs, Audited…; not Programmed
   /** Set where Programmed cannot become True whatever the proxies say (Overridden, PartiallyProgrammed). */
   readonly programmed?: { readonly status: "True" | "False"; readonly reason: string; readonly message: string };
+  /** Limits in force here that count in each proxy alone: what passes in all depends on how many there are (rules R35). */
+  readonly perProxy?: readonly PerProxyLimit[];
+}
+
+export interface PerProxyLimit {
+  readonly name: string;
+  readonly requests: number;
+  readonly per: string; // as written
 }
 
 export interface RouteParentStatus {

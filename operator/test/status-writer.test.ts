@@ -44,7 +44,7 @@ describe("the status writer", () => {
   let most: number;
   let writer: StatusWriter;
   const redactor = createRedactor();
-  const owners = createOwners();
+  let owners = createOwners();
 
   const writes = (): string[] =>
     api.asked.filter(({ verb }) => verb !== "get").map(({ path }) => path.split("/").at(-2) ?? "");
@@ -65,6 +65,7 @@ describe("the status writer", () => {
     clock = createManualClock();
     stored = new Map();
     book = new Map();
+    owners = createOwners();
     [conflicts, proxies, leads, running, most] = [0, 1, true, 0, 0];
     api = createFakeClient(({ verb, path, body }) => {
       const name =
@@ -171,6 +172,58 @@ describe("the status writer", () => {
     await clock.advance(1_000);
     expect(writes()).toEqual(["a", "b", "c", "b"]);
     expect(readyOf("b")).toBe("False RejectedByProxy");
+  });
+
+  describe("of a policy that moved to another route", () => {
+    const moved = (): void => {
+      owners.update([
+        { ...scope("a"), owners: [] },
+        { ...scope("a"), name: "scope-b" },
+      ]);
+      writer.update([{ key: key("a"), status: status(2) }]);
+    };
+    const told = (name: string): void => {
+      writer.acknowledged("shop/web", [{ type: "scope", name }]);
+    };
+    beforeEach(async () => {
+      add("a");
+      await clock.advance(1_000);
+      book.set("scope-a", { state: "pending", lacking: 1 });
+      moved();
+      await clock.advance(1_000);
+    });
+
+    test("waits until no proxy has the old route with it", async () => {
+      expect(readyOf("a")).toBe("False Reconciling");
+      told("scope-b");
+      await clock.advance(1_000);
+      expect(readyOf("a")).toBe("False Reconciling");
+      book.clear();
+      told("scope-a");
+      await clock.advance(1_000);
+      expect(readyOf("a")).toBe("True Programmed");
+      // From now on the old route is not its business any more.
+      book.set("scope-a", { state: "pending", lacking: 1 });
+      told("scope-a");
+      await clock.advance(1_000);
+      expect(readyOf("a")).toBe("True Programmed");
+    });
+
+    test("is not in force while a proxy refuses the old route without it", async () => {
+      book.set("scope-a", { state: "refused", lacking: 0, refusal: { by: "proxy", message: "no", node: "n" } });
+      told("scope-a");
+      await clock.advance(1_000);
+      expect(readyOf("a")).toBe("False Reconciling");
+    });
+
+    test("has nothing to wait for once the old route is removed everywhere", async () => {
+      owners.update([{ ...scope("a"), json: undefined, owners: [] }]);
+      book.set("scope-a", { state: "absent" });
+      writer.acknowledged("shop/web", "all");
+      await clock.advance(1_000);
+      expect(readyOf("a")).toBe("True Programmed");
+      expect(owners.leaving("shop/web")).toEqual([]);
+    });
   });
 
   test("takes values of Secrets out of what a proxy said", async () => {

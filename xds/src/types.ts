@@ -48,7 +48,7 @@ export interface Refusal {
   readonly node: string;
 }
 
-/** Where the newest content of a resource stands. `lacking` counts the proxies that have not acknowledged it yet. */
+/** Where the newest content of a resource, or its removal, stands. `lacking` counts the proxies that have not acknowledged it yet. */
 export type ResourceStatus =
   | { readonly state: "absent" }
   | { readonly state: "acknowledged" }

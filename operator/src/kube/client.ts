@@ -13,6 +13,8 @@ export interface ApiFailure {
   readonly reason: string; // Kubernetes' reason (NotFound, Conflict, Expired…) or "NoAnswer"
   readonly message: string;
   readonly retryAfterMs?: number;
+  /** Of a server-side apply: the fields that other managers own. */
+  readonly conflicts?: readonly string[];
 }
 
 export type ApiResult<T> =
@@ -228,20 +230,29 @@ function asPage(text: string): ListPage {
 }
 
 function failureOf(response: TransportResponse, text: string): ApiFailure {
-  let status: { reason?: unknown; message?: unknown; details?: { retryAfterSeconds?: unknown } } = {};
+  let status: { reason?: unknown; message?: unknown; details?: { retryAfterSeconds?: unknown; causes?: unknown } } = {};
   try {
     status = JSON.parse(text) as typeof status;
   } catch {
     // Proxies in front of the API server answer in HTML; the status code says enough.
   }
   const header = Number(response.headers["retry-after"]);
+  const conflicts = conflictsOf(status.details?.causes);
   const seconds = Number.isFinite(header) && header > 0 ? header : Number(status.details?.retryAfterSeconds ?? NaN);
   return {
     status: response.status,
     reason: typeof status.reason === "string" ? status.reason : `HTTP ${response.status}`,
     message: typeof status.message === "string" ? status.message : `HTTP ${response.status}`,
+    ...(conflicts.length === 0 ? {} : { conflicts }),
     ...(Number.isFinite(seconds) && seconds > 0
       ? { retryAfterMs: Math.min(seconds * 1000, LONGEST_RETRY_AFTER_MS) }
       : {}),
   };
+}
+
+function conflictsOf(causes: unknown): readonly string[] {
+  if (!Array.isArray(causes)) return [];
+  return (causes as readonly { readonly reason?: unknown; readonly field?: unknown }[]).flatMap(({ reason, field }) =>
+    reason === "FieldManagerConflict" && typeof field === "string" ? [field] : [],
+  );
 }

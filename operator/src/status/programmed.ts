@@ -1,5 +1,5 @@
 /** `Programmed`: what the proxies say about an object's part of the configuration (rules R16; api.md "Status"). */
-import type { AncestorStatus, Condition } from "@gatewarden/core/world.ts";
+import type { AncestorStatus, Condition, PerProxyLimit } from "@gatewarden/core/world.ts";
 import type { RefusedProxy, ResourceStatus } from "@gatewarden/xds/types.ts";
 import type { Owners, ResourceName } from "./owners.ts";
 
@@ -27,6 +27,12 @@ export function standingOf(owner: string, gateway: string, owners: Owners, book:
     if (status.state === "refused") return { state: "rejected", message: status.refusal.message };
     if (status.state === "pending") lacking = Math.max(lacking, status.lacking);
   }
+  for (const resource of owners.left(owner, gateway)) {
+    const status = book.resource(gateway, resource);
+    if (status.state === "pending") lacking = Math.max(lacking, status.lacking);
+    // Somebody else's fault, but the version that this object was part of may be in force still.
+    if (status.state === "refused") lacking = proxies;
+  }
   if (proxies === 0) return { state: "noProxies", turnedAway: book.turnedAway(gateway)?.message };
   const done = Math.max(0, proxies - lacking);
   return lacking > 0 ? { state: "reconciling", done, proxies } : { state: "programmed", proxies };
@@ -47,7 +53,7 @@ export function programmedCondition(standing: Standing, generation: number): Con
   const base = { type: "Programmed", observedGeneration: generation } as const;
   switch (standing.state) {
     case "programmed":
-      // No count here: it would make a write for each proxy that comes or goes.
+      // No count here: it would make a write for each proxy that comes or goes. Only limits that depend on it say it (totalOf).
       return { ...base, status: "True", reason: "Programmed", message: "every connected proxy has acknowledged it" };
     case "noProxies":
       return { ...base, status: "False", reason: "NoProxies", message: "no proxy of this Gateway is connected" };
@@ -84,6 +90,16 @@ export function ancestorProgrammed(
   const fixed = ancestor.programmed;
   const base = { type: "Programmed", observedGeneration: generation } as const;
   if (fixed?.status === "False") return { ...base, ...fixed };
-  const condition = programmedCondition(standing(ancestor.gateway), generation);
-  return fixed !== undefined && condition.status === "True" ? { ...base, ...fixed } : condition;
+  const now = standing(ancestor.gateway);
+  const condition = programmedCondition(now, generation);
+  if (now.state !== "programmed") return condition;
+  const { status, reason, message } = fixed ?? condition;
+  const totals = (ancestor.perProxy ?? []).map((limit) => `; ${totalOf(limit, now.proxies)}`).join("");
+  return { ...base, status, reason, message: `${message}${totals}` };
+}
+
+/** What a limit that every proxy counts alone makes in all (rules R35). */
+function totalOf({ name, requests, per }: PerProxyLimit, proxies: number): string {
+  const count = proxies === 1 ? "1 proxy" : `${String(proxies)} proxies`;
+  return `${name}: ${String(requests)}/${per} × ${count} = ${String(requests * proxies)}/${per}`;
 }

@@ -9,6 +9,7 @@ import type { ApiFailure, ApiResult, KubeClient } from "../kube/client.ts";
 import { apiVersion, keyText, kindInfo, objectPath } from "../kube/kinds.ts";
 import type { Log } from "../log.ts";
 import { composeStatus, STATUS_METHOD, type ComposeContext } from "./compose.ts";
+import { isNeverForced, withoutNeverForced } from "./forced.ts";
 import { canonicalJson, ownPart, type StatusJson } from "./own-part.ts";
 import type { Owners, ResourceName } from "./owners.ts";
 import { createPace } from "./pace.ts";
@@ -232,7 +233,7 @@ export function createStatusWriter(options: StatusWriterOptions): StatusWriter {
     if (!options.leads()) return undefined;
     const result =
       STATUS_METHOD[kind] === "apply"
-        ? await applied(`${path}/status`, info, key, status, signal)
+        ? await applied(`${path}/status`, info, got.value, status, signal)
         : await client.replace(`${path}/status`, { ...got.value, status }, { signal });
     if (!result.ok) return result.failure;
     options.onWrite?.("written");
@@ -244,20 +245,26 @@ export function createStatusWriter(options: StatusWriterOptions): StatusWriter {
   const applied = async (
     path: string,
     info: ReturnType<typeof kindInfo>,
-    key: ObjectKey,
+    { metadata }: KubeObject,
     status: StatusJson,
     signal: AbortSignal,
   ): Promise<ApiResult<KubeObject>> => {
-    const metadata = { name: key.name, ...(key.namespace === "" ? {} : { namespace: key.namespace }) };
-    const body = { apiVersion: apiVersion(info), kind: key.kind, metadata, status };
+    const { name, namespace, resourceVersion } = metadata;
+    const named = { name, ...(namespace === undefined ? {} : { namespace }) };
+    const body = { apiVersion: apiVersion(info), kind: info.kind, metadata: named, status };
     const result = await client.apply(path, body, false, { signal });
-    if (result.ok || result.failure.status !== 409) return result;
-    // Entries of our own types only: another controller had this object before, or somebody edited them by hand.
-    log.warn("entries of ours in a status belonged to somebody else and are taken over", {
-      object: keyText(key),
+    const conflicts = result.ok ? [] : (result.failure.conflicts ?? []);
+    if (result.ok || result.failure.status !== 409 || conflicts.length === 0) return result;
+    const neverForced = conflicts.some(isNeverForced);
+    const forced = conflicts.some((field) => !isNeverForced(field));
+    log.warn("entries of ours in a status belong to somebody else", {
+      object: `${info.kind}/${namespace ?? ""}/${name}`,
+      takenOver: forced,
       error: result.failure.message,
     });
-    return client.apply(path, body, true, { signal });
+    // The conflicts are all there are as long as the object is as it was read: force takes these over and nothing else.
+    const rest = neverForced ? withoutNeverForced(status) : status;
+    return client.apply(path, { ...body, metadata: { ...named, resourceVersion }, status: rest }, forced, { signal });
   };
 
   const contextOf = (item: Item): ComposeContext => ({
@@ -303,10 +310,14 @@ export function createStatusWriter(options: StatusWriterOptions): StatusWriter {
     acknowledged(gateway, resources) {
       if (resources === "all") {
         for (const text of items.keys()) enqueue(text, 0);
-        return;
+      } else {
+        for (const resource of resources)
+          for (const owner of owners.owners(gateway, resource)) if (items.has(owner)) enqueue(owner, 0);
       }
-      for (const resource of resources)
-        for (const owner of owners.owners(gateway, resource)) if (items.has(owner)) enqueue(owner, 0);
+      for (const resource of resources === "all" ? owners.leaving(gateway) : resources) {
+        const { state } = book.resource(gateway, resource);
+        if (state === "acknowledged" || state === "absent") owners.gone(gateway, resource);
+      }
     },
     resume() {
       started = true;

@@ -88,8 +88,8 @@ function isContent(fallback: JsonObject | Content): fallback is Content {
 }
 
 export function statusOf(entry: Entry | undefined): ResourceStatus {
-  if (entry?.present !== true) return { state: "absent" };
-  const lacking = entry.lacking.size;
+  const lacking = entry?.lacking.size ?? 0;
+  if (entry?.present !== true) return lacking > 0 ? { state: "pending", lacking } : { state: "absent" };
   if (entry.refusal !== undefined) return { state: "refused", lacking, refusal: entry.refusal };
   return lacking > 0 ? { state: "pending", lacking } : { state: "acknowledged" };
 }
