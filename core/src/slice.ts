@@ -4,7 +4,7 @@
  */
 import type { z } from "zod";
 import type { Problem } from "./problems.ts";
-import type { CertificateChange, Condition, JsonObject, JsonValue, JwksSource, JwksState, ObjectKey } from "./world.ts";
+import type { CertificateChange, Condition, JsonObject, JsonValue, JwksSource, JwksState, ObjectKey, PerProxyLimit } from "./world.ts";
 
 export type SectionKey =
   "authentication" | "rateLimit" | "mtls" | "transport" | "allowlist" | "denylist" | "clientIP" | "logging";
@@ -267,6 +267,8 @@ export interface Slice<K extends SectionKey = SectionKey, S = never, M = unknown
   route?(model: M, context: RouteContext): RoutePiece;
   /** Why the section cannot act on this route (reason UnsupportedForTarget); the engine then closes it (503). Absent or empty: it can. */
   unsupported?(model: M, context: RouteContext): readonly Problem[];
+  /** Only `rateLimit`: limits of which every proxy lets as much pass; status shows what that makes in all. */
+  perProxy?(model: M): readonly PerProxyLimit[];
   /** Header names that only we may set: the engine strips a client's copy on every route of the policy's namespace (of the Gateway, for its policies). */
   identityHeaders?(model: M): readonly string[];
   /** Headers that carry credentials on routes with this section: logs mask them. */

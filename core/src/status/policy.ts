@@ -9,7 +9,7 @@ import type { Level } from "../slice.ts";
 import type { AnySlice } from "../slices.ts";
 import type { Wiring } from "../translate/wiring.ts";
 import { policyId, type Views } from "../views.ts";
-import type { AncestorStatus, Condition, JsonObject, ObjectStatus } from "../world.ts";
+import type { AncestorStatus, Condition, JsonObject, ObjectStatus, PerProxyLimit } from "../world.ts";
 import { splitId } from "../kinds/meta.ts";
 import { condition, faultOf, sentence } from "./condition.ts";
 
@@ -163,6 +163,7 @@ function gatewayAncestor(
           },
         ]
       : [];
+  const perProxy = policy.mode === "Audit" ? [] : perProxyLimits(policy, targets, reads);
   const partial = conflict.length === 0 && lost.length > 0 ? lost.map(({ message }) => message).join("; ") : undefined;
   return {
     ancestorRef: gatewayRef(splitId(gateway)),
@@ -171,7 +172,27 @@ function gatewayAncestor(
     ...(partial === undefined
       ? {}
       : { programmed: { status: "True", reason: "PartiallyProgrammed", message: partial } as const }),
+    ...(perProxy.length === 0 ? {} : { perProxy }),
   };
+}
+
+/** Of sections that this policy has at one of the targets. */
+function perProxyLimits(
+  policy: ParsedApiPolicy,
+  targets: readonly Target[],
+  { views }: PolicyReads,
+): readonly PerProxyLimit[] {
+  return writtenSlices(policy, views.slices).flatMap((slice) => {
+    if (slice.perProxy === undefined) return [];
+    const state = views.state(policy, slice);
+    if (!state.ok) return [];
+    const holds = targets.some(({ ref }) => {
+      const rivals = views.policiesAt(ref.kind, policy.key.namespace, ref.name, ref.sectionName);
+      const winner = winnerOf(slice.key, rivals, policy.mode);
+      return winner === undefined || policyId(winner) === policyId(policy);
+    });
+    return holds ? slice.perProxy(state.model as never) : [];
+  });
 }
 
 const REF_REASONS: readonly string[] = ["RefNotFound", "RefNotPermitted", "InvalidRef"];

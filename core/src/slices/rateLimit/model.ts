@@ -8,6 +8,7 @@ export interface Limit {
   readonly name: string;
   readonly source: Source;
   readonly requests: number;
+  readonly per: string; // as written
   readonly perMs: number;
   readonly burst: number;
   readonly shared: boolean; // PerGateway: over all proxies of the Gateway

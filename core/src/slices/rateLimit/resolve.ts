@@ -57,6 +57,7 @@ function resolveLimit(spec: LimitSpec, { source }: At, lookup: Lookup): Limit {
     name,
     source,
     requests,
+    per: spec.per,
     perMs,
     burst,
     shared: spec.scope === "PerGateway",

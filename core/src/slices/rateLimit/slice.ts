@@ -20,4 +20,6 @@ export const rateLimit: Slice<"rateLimit", Spec, Model> = {
   route,
   host,
   extension,
+  perProxy: ({ limits }) =>
+    limits.flatMap(({ name, requests, per, shared }) => (shared ? [] : [{ name, requests, per }])),
 };
