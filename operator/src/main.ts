@@ -4,8 +4,8 @@ import { createEngine } from "@gatewarden/core/engine.ts";
 import { systemClock } from "./clock.ts";
 import { OPERATOR_USAGE, parseOperatorArguments } from "./config.ts";
 import { loadCredentials } from "./kube/credentials.ts";
-import { settleHeap } from "./heap.ts";
 import { createLog, errorText } from "./log.ts";
+import { keepGarbageSmall } from "./memory.ts";
 import { createRegistry } from "./metrics.ts";
 import { startOperator } from "./operator.ts";
 import { measureProcess } from "./process-metrics.ts";
@@ -53,9 +53,12 @@ export async function runOperator(args: readonly string[], env: NodeJS.ProcessEn
   let exitCode = 0;
   try {
     const parts = { config, credentials, jwksCaPem, createEngine, clock: systemClock, log, metrics };
-    const operator = await startOperator({ ...parts, beforeServing: settleHeap });
+    const operator = await startOperator(parts);
     const failed = operator.serving.then(
-      () => new Promise<never>(() => undefined),
+      () => {
+        keepGarbageSmall();
+        return new Promise<never>(() => undefined);
+      },
       (error: unknown) => error,
     );
     const fault = await Promise.race([asked.promise, failed]);
