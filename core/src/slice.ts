@@ -4,7 +4,16 @@
  */
 import type { z } from "zod";
 import type { Problem } from "./problems.ts";
-import type { CertificateChange, Condition, JsonObject, JsonValue, JwksSource, JwksState, ObjectKey, PerProxyLimit } from "./world.ts";
+import type {
+  CertificateChange,
+  Condition,
+  JsonObject,
+  JsonValue,
+  JwksSource,
+  JwksState,
+  ObjectKey,
+  PerProxyLimit,
+} from "./world.ts";
 
 export type SectionKey =
   "authentication" | "rateLimit" | "mtls" | "transport" | "allowlist" | "denylist" | "clientIP" | "logging";
@@ -256,6 +265,8 @@ export interface Slice<K extends SectionKey = SectionKey, S = never, M = unknown
   readonly closes: boolean;
   /** Whether `mode: Audit` can be evaluated beside what is enforced; a text says why not. */
   readonly audit: true | string | ((spec: S) => true | string);
+  /** Where the verdict of an audited section shows, if the record of a call (`wouldDeny`) does not have it. */
+  readonly auditShows?: string;
   /** What a schema cannot say, without other objects. */
   validate(spec: S, at: At): readonly Problem[];
   /** With other objects: references resolved, defaults filled in. Frozen JSON-like model; secrets only where Envoy needs them. */

@@ -191,7 +191,7 @@ function perProxyLimits(
       const winner = winnerOf(slice.key, rivals, policy.mode);
       return winner === undefined || policyId(winner) === policyId(policy);
     });
-    return holds ? slice.perProxy(state.model as never) : [];
+    return holds ? slice.perProxy(state.model) : [];
   });
 }
 
@@ -223,10 +223,13 @@ function auditedCondition(policy: ParsedApiPolicy, { views }: PolicyReads): read
     return why === undefined ? [] : [`${slice.key}: ${why}`];
   });
   const fault = reasons.length === 0 ? undefined : { reason: "UnsupportedForTarget", message: reasons.join("; ") };
+  const shows = writtenSlices(policy, views.slices).flatMap(({ key, auditShows }) =>
+    auditShows === undefined ? [] : [`; ${key}: ${auditShows}`],
+  );
   return [
     condition("Audited", policy.generation, fault, {
       reason: "Audited",
-      message: "evaluated beside what is enforced; nothing is denied",
+      message: `evaluated beside what is enforced; nothing is denied${shows.join("")}`,
     }),
   ];
 }
