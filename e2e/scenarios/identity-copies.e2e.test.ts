@@ -9,7 +9,8 @@ import type { GatewayHandle, Tenant } from "../harness/tenant.ts";
 import { claimsFor, createSigner, keySet } from "../material/jwt.ts";
 import type { Echo } from "../upstream/echo.ts";
 import { guarded, upstreamValues, verdictOf } from "./authentication-manifest.ts";
-import { addConsumer } from "./policies-manifest.ts";
+import { addConsumer, apiPolicy } from "./policies-manifest.ts";
+import { httpRoute, rule } from "./routes-manifest.ts";
 
 const ISSUER = "https://sso.corp.test";
 const REFUSED = "401 GW-AUTHN-002";
@@ -180,6 +181,28 @@ describe("credentials", () => {
     ] as const) {
       const one = await ask("token-kept", cookie(sent));
       expect([sent, verdictOf(one), upstreamValues(one, "cookie")]).toEqual([sent, "200", kept]);
+    }
+  });
+
+  it("are taken out under every form of a host, also below a wildcard", async () => {
+    await shop.enforce([
+      httpRoute("wild", { hostnames: ["*.wild.test"], rules: [rule("orders")] }),
+      apiPolicy(
+        "wild",
+        { kind: "HTTPRoute", name: "wild" },
+        { authentication: { apiKey: { from: { params: ["k"], cookies: ["sid"] }, consumerHeader: "x-user-id" } } },
+      ),
+      ...guarded("exact", { apiKey: { from: { params: ["k"], cookies: ["sid"] }, consumerHeader: "x-user-id" } }),
+    ]);
+    for (const name of ["a.wild.test", "exact.test"]) {
+      await eventually(name, async () => (await send(edge.target(), { host: name })).status === 401);
+      for (const host of [name, name.toUpperCase(), `${name}.`, `${name}:8080`, `${name.toUpperCase()}.:80`]) {
+        const query = await send(edge.target(), { host, path: "/p?a=%26&k=k-erp" });
+        const cookies = await send(edge.target(), { host, headers: { cookie: "a=1; sid=k-erp" } });
+        expect([host, verdictOf(query), query.json<Echo>().path]).toEqual([host, "200", "/p?a=%26"]);
+        expect([host, verdictOf(cookies), upstreamValues(cookies, "cookie")]).toEqual([host, "200", ["a=1"]]);
+        for (const answer of [query, cookies]) expect(upstreamValues(answer, "x-user-id")).toEqual(["erp"]);
+      }
     }
   });
 
