@@ -112,11 +112,9 @@ async function run(plan: Plan): Promise<Result> {
 
 function surroundings(): Pick<Result, "takenAt" | "commit" | "machine"> {
   const processors = cpus();
-  const git = (...args: readonly string[]): string => execFileSync("git", args, { encoding: "utf8" }).trim();
-  const edited = git("status", "--porcelain", "--untracked-files=no") === "" ? "" : " and edits";
   return {
     takenAt: new Date().toISOString(),
-    commit: `${git("rev-parse", "--short", "HEAD")}${edited}`,
+    commit: commit(),
     machine: {
       processors: processors.length,
       model: processors[0]?.model.trim() ?? "",
@@ -124,6 +122,18 @@ function surroundings(): Pick<Result, "takenAt" | "commit" | "machine"> {
       node: process.version,
     },
   };
+}
+
+/** "" where the sources are no checkout. */
+function commit(): string {
+  const git = (...args: readonly string[]): string =>
+    execFileSync("git", args, { encoding: "utf8", stdio: ["ignore", "pipe", "ignore"] }).trim();
+  try {
+    const edited = git("status", "--porcelain", "--untracked-files=no") === "" ? "" : " and edits";
+    return `${git("rev-parse", "--short", "HEAD")}${edited}`;
+  } catch {
+    return "";
+  }
 }
 
 const plan = planFrom(process.argv.slice(2));
