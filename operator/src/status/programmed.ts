@@ -94,12 +94,11 @@ export function ancestorProgrammed(
   const condition = programmedCondition(now, generation);
   if (now.state !== "programmed") return condition;
   const { status, reason, message } = fixed ?? condition;
-  const totals = (ancestor.perProxy ?? []).map((limit) => `; ${totalOf(limit, now.proxies)}`).join("");
-  return { ...base, status, reason, message: `${message}${totals}` };
+  const limits = (ancestor.perProxy ?? []).map((limit) => `; ${perProxyText(limit)}`).join("");
+  return { ...base, status, reason, message: `${message}${limits}` };
 }
 
-/** What a limit that every proxy counts alone makes in all (rules R35). */
-function totalOf({ name, requests, per }: PerProxyLimit, proxies: number): string {
-  const count = proxies === 1 ? "1 proxy" : `${String(proxies)} proxies`;
-  return `${name}: ${String(requests)}/${per} × ${count} = ${String(requests * proxies)}/${per}`;
+/** A limit that every proxy counts alone (rules R35). How many proxies there are stands on the Gateway: here each new one would be a write to every policy. */
+function perProxyText({ name, requests, per }: PerProxyLimit): string {
+  return `${name}: ${String(requests)}/${per} on each proxy`;
 }
