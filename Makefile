@@ -66,8 +66,8 @@ e2e: setup build ## Manifest to request: API server, cert-manager, operator, Env
 demo: setup build ## Apply examples/, send requests, print what came back; KEEP=1 stays up
 	$(RUN) e2e/demo/main.ts
 
-bench: setup build ## Measure; prints a table beside the targets of docs/performance.md
-	$(RUN) e2e/run-in-netns.ts -- $(RUN) bench/src/main.ts
+bench: setup build ## Measure; prints a table beside the targets (docs/performance.md); BENCH="--quick"
+	$(RUN) e2e/run-in-netns.ts -- $(RUN) bench/src/main.ts $(BENCH)
 
 ##@ Generated files
 .PHONY: crds protos golden check-generate
