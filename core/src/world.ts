@@ -120,12 +120,39 @@ export interface StatusChange {
 }
 
 export type ObjectStatus =
-  | { readonly kind: "ApiPolicy"; readonly generation: number; readonly target: string; readonly ancestors: readonly AncestorStatus[] }
-  | { readonly kind: "ApiConsumer"; readonly generation: number; readonly conditions: readonly Condition[]; readonly credentials: readonly CredentialStatus[]; readonly gateways: readonly string[] }
+  | {
+      readonly kind: "ApiPolicy";
+      readonly generation: number;
+      readonly target: string;
+      readonly ancestors: readonly AncestorStatus[];
+    }
+  | {
+      readonly kind: "ApiConsumer";
+      readonly generation: number;
+      readonly conditions: readonly Condition[];
+      readonly credentials: readonly CredentialStatus[];
+      readonly gateways: readonly string[];
+    }
   | { readonly kind: "HTTPRoute"; readonly generation: number; readonly parents: readonly RouteParentStatus[] }
-  | { readonly kind: "Gateway"; readonly generation: number; readonly conditions: readonly Condition[]; readonly addresses: readonly { readonly type: string; readonly value: string }[]; readonly listeners: readonly ListenerStatus[] }
-  | { readonly kind: "GatewayClass"; readonly generation: number; readonly conditions: readonly Condition[]; readonly supportedFeatures?: readonly { readonly name: string }[] }
-  | { readonly kind: "BackendTLSPolicy"; readonly generation: number; readonly target: string; readonly ancestors: readonly AncestorStatus[] };
+  | {
+      readonly kind: "Gateway";
+      readonly generation: number;
+      readonly conditions: readonly Condition[];
+      readonly addresses: readonly { readonly type: string; readonly value: string }[];
+      readonly listeners: readonly ListenerStatus[];
+    }
+  | {
+      readonly kind: "GatewayClass";
+      readonly generation: number;
+      readonly conditions: readonly Condition[];
+      readonly supportedFeatures?: readonly { readonly name: string }[];
+    }
+  | {
+      readonly kind: "BackendTLSPolicy";
+      readonly generation: number;
+      readonly target: string;
+      readonly ancestors: readonly AncestorStatus[];
+    };
 
 /** Per ancestor of a policy. `gateway` names the proxies whose acknowledgement counts for Programmed; absent when not attached to one of ours. */
 export interface AncestorStatus {
