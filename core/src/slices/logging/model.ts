@@ -10,4 +10,4 @@ export interface Model {
 export type Sink =
   | { readonly name: string; readonly type: "Stdout" }
   | { readonly name: string; readonly type: "File"; readonly file: string }
-  | { readonly name: string; readonly type: "OTLP"; readonly cluster: string };
+  | { readonly name: string; readonly type: "OTLP"; readonly cluster: string; readonly authority: string };

@@ -26,8 +26,11 @@ function resolve(spec: Spec, at: At, lookup: Lookup): Resolution<Model> {
     if (sink.type === "Stdout") return [{ name: sink.name, type: "Stdout" }];
     if (sink.file !== undefined) return [{ name: sink.name, type: "File", file: sink.file.name }];
     if (sink.otlp === undefined) return [];
-    const found = lookup.backend(sink.otlp.backendRef, { kind: "ApiPolicy", namespace: at.source.namespace });
-    if (found.ok) return [{ name: sink.name, type: "OTLP", cluster: found.value.cluster }];
+    const { namespace } = at.source;
+    const ref = sink.otlp.backendRef;
+    const found = lookup.backend(ref, { kind: "ApiPolicy", namespace });
+    const authority = `${ref.name}.${ref.namespace ?? namespace}.svc:${String(ref.port)}`;
+    if (found.ok) return [{ name: sink.name, type: "OTLP", cluster: found.value.cluster, authority }];
     problems.push({ ...found.problem, path: `${at.path}.sinks[${String(index)}].otlp.backendRef` });
     return [];
   });

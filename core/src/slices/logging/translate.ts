@@ -38,15 +38,16 @@ function loggerOf(sink: Sink, record: JsonObject, logDirectory: string): JsonObj
         log_format: format,
       };
     case "OTLP":
-      return otlp(sink.cluster, record);
+      return otlp(sink, record);
   }
 }
 
 /** The record's members as attributes. Records leave at once or are lost: OTLP is no audit trail. */
-function otlp(cluster: string, record: JsonObject): JsonObject {
+function otlp({ cluster, authority }: Extract<Sink, { type: "OTLP" }>, record: JsonObject): JsonObject {
   return {
     "@type": `${ACCESS_LOGGER}.open_telemetry.v3.OpenTelemetryAccessLogConfig`,
-    grpc_service: { envoy_grpc: { cluster_name: cluster }, timeout: "5s" },
+    // Without it the authority would be the cluster's name, which is no host name: servers refuse that.
+    grpc_service: { envoy_grpc: { cluster_name: cluster, authority }, timeout: "5s" },
     log_name: "gatewarden",
     resource_attributes: {
       values: [attribute("service.name", "gatewarden"), attribute("gateway", record["gateway"] ?? "")],
