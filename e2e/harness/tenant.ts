@@ -23,7 +23,7 @@ export interface Tenant {
     expected?: Expected,
     limitMs?: number,
   ) => Promise<Condition>;
-  /** Applies one object and waits until it is in force: `Programmed` (routes: `Accepted`) at its new generation. */
+  /** Applies one object and waits until it is in force: `Ready` (Gateways: `Programmed`, routes: `Accepted`) at its new generation. */
   readonly enforce: (manifest: Manifests) => Promise<void>;
   readonly secret: (name: string, data: Readonly<Record<string, string>>, type?: string) => Promise<void>;
   readonly configMap: (name: string, data: Readonly<Record<string, string>>) => Promise<void>;
@@ -80,7 +80,12 @@ export async function createTenant(context: TenantContext, prefix: string, optIn
   const { cluster, api } = context;
   const namespace = await cluster.createNamespace(prefix);
   if (optIn) await api.apply(secretsBinding(namespace));
-  context.atEnd(() => api.remove({ kind: "Namespace", name: namespace }));
+  context.atEnd(async () => {
+    // A namespace takes seconds to end, and until then its consumers would keep their keys from those of the next test file.
+    for (const { metadata } of await api.list("ApiConsumer", namespace))
+      await api.remove({ kind: "ApiConsumer", name: metadata.name, namespace });
+    await api.remove({ kind: "Namespace", name: namespace });
+  });
   const apply: Tenant["apply"] = (manifests) => api.apply(manifests, namespace);
   const waitFor: Tenant["waitFor"] = (kind, name, condition, expected, limitMs) =>
     waitForCondition(api, { kind, name, namespace }, condition, expected, limitMs);
@@ -92,7 +97,9 @@ export async function createTenant(context: TenantContext, prefix: string, optIn
     remove: (kind, name) => api.remove({ kind, name, namespace }),
     enforce: async (manifests) => {
       for (const { kind, metadata } of await apply(manifests)) {
-        if (kind === "ApiPolicy" || kind === "Gateway") await waitFor(kind, metadata.name, "Programmed");
+        // Not Programmed alone: that is also said of the closed configuration of a reference that is still being read.
+        if (kind === "ApiPolicy") await waitFor(kind, metadata.name, "Ready");
+        if (kind === "Gateway") await waitFor(kind, metadata.name, "Programmed");
         if (kind === "HTTPRoute" || kind === "ApiConsumer") await waitFor(kind, metadata.name, "Accepted");
       }
     },

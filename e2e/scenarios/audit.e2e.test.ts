@@ -155,18 +155,18 @@ describe("a policy in mode Audit", () => {
     const gateway = await team.gateway();
     const at = (): Promise<string> => verdict(gateway.target(), { host: "only.test" });
     await addConsumer(team, "erp", "k-beside-erp");
-    await team.apply([hostRoute("only"), audit("open", OPEN_TO_ALL, "only")]);
-    await team.waitFor("ApiPolicy", "open", "Accepted");
+    await team.apply([hostRoute("only"), audit("a-open", OPEN_TO_ALL, "only")]);
+    await team.waitFor("ApiPolicy", "a-open", "Accepted");
     await untilVerdict(gateway.target(), { host: "only.test" }, "403 GW-POLICY-001");
-    // The enforcing one is younger and at the same target, and has the section all the same.
+    // Where both are of one second the name decides, so the first is called a-open. The enforcing one is younger and at the same target, and has the section all the same.
     await team.enforce(apiPolicy("key", { kind: "HTTPRoute", name: "only" }, API_KEY));
     expect(await at()).toBe("401 GW-AUTHN-001");
-    for (const name of ["open", "key"]) await team.waitFor("ApiPolicy", name, "Accepted");
-    await team.apply(audit("open", { ...OPEN_TO_ALL, mode: "Enforce" }, "only"));
-    await team.waitFor("ApiPolicy", "open", "Accepted");
+    for (const name of ["a-open", "key"]) await team.waitFor("ApiPolicy", name, "Accepted");
+    await team.apply(audit("a-open", { ...OPEN_TO_ALL, mode: "Enforce" }, "only"));
+    await team.waitFor("ApiPolicy", "a-open", "Accepted");
     await untilVerdict(gateway.target(), { host: "only.test" }, PASSED);
     await team.waitFor("ApiPolicy", "key", "Accepted", { status: "False", reason: "Conflicted" });
-    await team.apply(audit("open", OPEN_TO_ALL, "only"));
+    await team.apply(audit("a-open", OPEN_TO_ALL, "only"));
     await untilVerdict(gateway.target(), { host: "only.test" }, "401 GW-AUTHN-001");
     // A broken one says so and closes nothing.
     const jwks = { type: "Ref", ref: { kind: "ConfigMap", name: "missing", key: "jwks.json" } };
