@@ -134,6 +134,7 @@ function startRows({ sizes }: Result, headings: Row): readonly Row[] {
   line("CPU of Envoy until its first answer", ({ start }) => start.envoyCpuMs, "ms");
   line("pushed at the start", ({ start }) => start.pushedMB, "MB");
   line("operator's memory, all statuses written", ({ start }) => start.operatorRssMB, "MB", TARGETS.memoryMB);
+  line("operator's memory after 20 quiet seconds", ({ start }) => start.operatorQuietRssMB, "MB", TARGETS.memoryMB);
   line("operator's memory after churn", ({ load }) => load?.operatorRssMB, "MB", TARGETS.memoryMB);
   line("operator's memory at its peak", ({ start, load }) => load?.operatorPeakMB ?? start.operatorPeakMB, "MB");
   line("operator's heap", ({ start }) => start.heapMB, "MB");
