@@ -17,4 +17,6 @@ export interface Problem {
   readonly message: string; // what is wrong, one sentence
   readonly fix?: string; // what mends it
   readonly severity?: "error" | "warning"; // default error
+  /** A key that this version does not know: it closes the targets in every section, whatever the policy says about failures (api.md). */
+  readonly unknown?: true;
 }

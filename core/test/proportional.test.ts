@@ -157,6 +157,15 @@ test("failurePolicy Open leaves a broken limit out", () => {
   expect(text).toContain("shop/app:8080");
 });
 
+test.each<[string, object]>([
+  ["logging", { logging: { colour: "red" } }],
+  ["clientIP", { clientIP: { trustedHop: 1 } }],
+  ["a rateLimit that may open", { rateLimit: { limits: [{ name: "x", requests: 1, per: "1m", brust: 2 }] } }],
+])("a key that nobody knows closes, also in %s", (_, sections) => {
+  const output = engine.apply([policyOf(4, { failurePolicy: "Open", ...sections }, 2)], NOW);
+  expect(JSON.stringify(output.resources[0]?.json)).toContain("GW-POLICY-002");
+});
+
 test("an expiring key goes by itself, in one resource, at its time", () => {
   expect(first.nextEvaluationMs).toBe(Date.parse("2026-07-01T00:00:00Z"));
   expect(JSON.stringify(first.resources.find(({ name }) => name === "api_key")?.json)).toContain("secret-key");

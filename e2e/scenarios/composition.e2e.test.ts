@@ -178,7 +178,10 @@ describe("levels of policies", () => {
         mtls: { backend: { mode: "Simple", caRefs: [{ kind: "ConfigMap", name: "missing", key: "k" }] } },
       },
       limit: { ...OPEN_TO_ALL, rateLimit: { limits: [{ name: "g", requests: 1, per: "1s", scope: "Global" }] } },
-      log: { ...OPEN_TO_ALL, logging: { colour: "red" } },
+      log: { ...OPEN_TO_ALL, logging: { sinks: [{ name: "s", type: "Stdout" }] } },
+      // Nobody knows what an unknown key asks for: it closes in every section.
+      unknown: { ...OPEN_TO_ALL, logging: { colour: "red" } },
+      typo: { ...OPEN_TO_ALL, rateLimit: { limits: [{ name: "g", requests: 1, per: "1s", brust: 2 }] } },
     };
     for (const [name, sections] of Object.entries(broken)) {
       for (const failurePolicy of ["Closed", "Open"]) {

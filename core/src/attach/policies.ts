@@ -97,8 +97,10 @@ function fold(slice: AnySlice, layers: readonly Layer[], stateOf: StateOf, mode:
     const misplaced = levelFault(slice, winner, level);
     const state = misplaced ?? stateOf(winner, slice);
     if (!state.ok) {
-      // Left out: what is farther stays in force.
-      if (mode === "Audit" || !slice.closes || (winner.failurePolicy === "Open" && slice.mayOpen)) continue;
+      // Left out: what is farther stays in force. Not so with a key that nobody here knows: it may ask for anything.
+      const tolerated = !slice.closes || (winner.failurePolicy === "Open" && slice.mayOpen);
+      const unknown = state.problems.some((problem) => problem.unknown === true);
+      if (mode === "Audit" || (tolerated && !unknown)) continue;
       const detail = state.problems[0]?.message ?? "the section is broken";
       const until = untilOf(slice, misplaced !== undefined || bindsListener(slice, level));
       closed = [...closed.filter((one) => one.until !== "Written"), { policy: source.text, detail, until }];

@@ -75,6 +75,7 @@ export function unknownField(path: string): Problem {
     path,
     message: `unknown field ${path}`,
     fix: "correct its spelling, remove it, or install a version of Gatewarden that knows it",
+    unknown: true,
   };
 }
 
