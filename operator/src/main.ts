@@ -53,12 +53,9 @@ export async function runOperator(args: readonly string[], env: NodeJS.ProcessEn
   let exitCode = 0;
   try {
     const parts = { config, credentials, jwksCaPem, createEngine, clock: systemClock, log, metrics };
-    const operator = await startOperator(parts);
+    const operator = await startOperator({ ...parts, beforeServing: keepGarbageSmall });
     const failed = operator.serving.then(
-      () => {
-        keepGarbageSmall();
-        return new Promise<never>(() => undefined);
-      },
+      () => new Promise<never>(() => undefined),
       (error: unknown) => error,
     );
     const fault = await Promise.race([asked.promise, failed]);

@@ -40,6 +40,8 @@ export interface OperatorParts {
   readonly clock: Clock;
   readonly log: Log;
   readonly metrics: Registry;
+  /** Called once everything has been evaluated and nobody is served yet: the moment for work that holds up everything. */
+  readonly beforeServing?: () => void;
 }
 
 export interface Operator {
@@ -259,6 +261,7 @@ export async function startOperator(parts: OperatorParts): Promise<Operator> {
     if (stopping.signal.aborted) throw new Error("stopped");
     // Ready with the port: whoever sees the one may use the other.
     await xds.apply([]);
+    parts.beforeServing?.();
     const port = await xds.listen(addressText(config.xdsAddress));
     waitingFor = undefined;
     log.info("proxies may connect", { port, startMs: clock.now() - began });
