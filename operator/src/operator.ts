@@ -18,6 +18,7 @@ import { startReflector, type Reflector, type ReflectorState } from "./kube/refl
 import { createServiceDirectory } from "./kube/services.ts";
 import { endedOnThisMachine, processIdentity, startLeaderElection } from "./lease.ts";
 import { errorText, type Log } from "./log.ts";
+import { createHold } from "./hold.ts";
 import { createLoop } from "./loop.ts";
 import type { Registry } from "./metrics.ts";
 import { startServingCertificate } from "./serving-certificate.ts";
@@ -177,12 +178,20 @@ export async function startOperator(parts: OperatorParts): Promise<Operator> {
     referenced.update(output.watch.add, output.watch.remove);
     jwks.update(output.jwks.add, output.jwks.remove);
     certificates.update(output.certificates);
-    // What the book says of a resource is about its new content only from then on.
-    publish([...output.resources, ...peers.update(output)], () => {
-      owners.update(output.resources);
-      statuses.update(output.statuses);
-    });
+    hold(output);
   };
+  const hold = createHold({
+    clock,
+    // Before anybody is served nothing is waiting for it, and everything is read anyway.
+    reading: () => waitingFor === undefined && referenced.pending() > 0,
+    publish: (what) => {
+      // What the book says of a resource is about its new content only from then on.
+      publish([...what.resources, ...peers.update(what)], () => {
+        owners.update(what.resources);
+        statuses.update(what.statuses);
+      });
+    },
+  });
   const loop = createLoop({ engine, clock, log, metrics, carryOut });
   const onChange = (change: Change): void => {
     redactor.note(change);

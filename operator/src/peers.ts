@@ -7,7 +7,7 @@ import { SELF_CLUSTER } from "@gatewarden/xds/bootstrap.ts";
 
 export interface Peers {
   /** What the Gateways of an output add or take away. */
-  update(output: Output): readonly ResourceChange[];
+  update(output: Pick<Output, "resources" | "statuses">): readonly ResourceChange[];
   /** What a proxy that came or went changes. */
   recount(gateway: string): readonly ResourceChange[];
 }
