@@ -10,11 +10,21 @@ import {
   REFERENCED_KINDS,
   type KindInfo,
 } from "@gatewarden/operator/kube/kinds.ts";
-import { parseAllDocuments } from "yaml";
+import { type Document, LineCounter, parseAllDocuments } from "yaml";
+import { type LineOf, lineOf } from "./position.ts";
+
+/** Where a manifest was read; absent for what came from a cluster or was assumed. */
+export interface Position {
+  readonly file: string;
+  readonly line: LineOf;
+}
 
 export interface Manifest {
   readonly key: ObjectKey;
   readonly object: KubeObject;
+  readonly at?: Position;
+  /** Of a Secret or ConfigMap in a cluster: we may not read it; `object` holds its name only. */
+  readonly denied?: true;
 }
 
 export interface Manifests {
@@ -44,9 +54,9 @@ export async function readManifests(paths: readonly string[]): Promise<Manifests
   const notes: string[] = [];
   try {
     for (const file of await filesOf(paths)) {
-      for (const raw of await documentsOf(file)) {
-        const problem = take(raw, objects, notes);
-        if (problem !== undefined) return { ok: false, message: `${file}: ${problem}` };
+      for (const { value, at } of await documentsOf(file)) {
+        const problem = take(value, at, objects, notes);
+        if (problem !== undefined) return { ok: false, message: problem };
       }
     }
   } catch (error) {
@@ -71,36 +81,53 @@ async function filesOf(paths: readonly string[]): Promise<readonly string[]> {
   return found.sort();
 }
 
-async function documentsOf(file: string): Promise<readonly unknown[]> {
-  const { size } = await stat(file);
-  if (size > LARGEST_FILE_BYTES) throw new Error(`${file}: larger than 32 MiB`);
-  const documents = parseAllDocuments(await readFile(file, "utf8"), { maxAliasCount: 100 } as object);
-  const parsed: unknown[] = [];
-  for (const document of Array.isArray(documents) ? documents : []) {
-    const [error] = document.errors;
-    if (error !== undefined) throw new Error(`${file}: ${error.message}`);
-    parsed.push(document.toJS({ maxAliasCount: 100 }));
-  }
-  return parsed;
+/** One object of a file, or of a List in it. */
+interface Written {
+  readonly value: unknown;
+  readonly at: Position;
 }
 
-/** Takes one document in; answers what is wrong with it. */
-function take(value: unknown, objects: Map<string, Manifest>, notes: string[]): string | undefined {
-  if (value === null || value === undefined) return undefined;
-  if (typeof value !== "object" || Array.isArray(value)) return "a document is not an object";
-  const raw = value as RawObject;
-  if (raw.kind === "List" && Array.isArray(raw.items)) {
-    for (const item of raw.items) {
-      const problem = take(item, objects, notes);
-      if (problem !== undefined) return problem;
-    }
-    return undefined;
+async function documentsOf(file: string): Promise<readonly Written[]> {
+  const { size } = await stat(file);
+  if (size > LARGEST_FILE_BYTES) throw new Error(`${file}: larger than 32 MiB`);
+  const lines = new LineCounter();
+  const documents = parseAllDocuments(await readFile(file, "utf8"), { lineCounter: lines });
+  return (Array.isArray(documents) ? documents : []).flatMap((document): readonly Written[] => {
+    const [error] = document.errors;
+    if (error !== undefined) throw new Error(`${file}:${lines.linePos(error.pos[0]).line}: ${error.message}`);
+    const value = valueOf(document, file);
+    const items = listItems(value);
+    if (items === undefined) return [{ value, at: { file, line: lineOf(document, lines) } }];
+    return items.map((item, index) => ({ value: item, at: { file, line: lineOf(document, lines, ["items", index]) } }));
+  });
+}
+
+/** @throws Error with the file's name when aliases grow beyond any use */
+function valueOf(document: Document, file: string): unknown {
+  try {
+    return document.toJS({ maxAliasCount: 100 });
+  } catch (error) {
+    throw new Error(`${file}: ${error instanceof Error ? error.message : String(error)}`, { cause: error });
   }
+}
+
+function listItems(value: unknown): readonly unknown[] | undefined {
+  const { kind, items } = (value ?? {}) as RawObject;
+  return kind === "List" && Array.isArray(items) ? items : undefined;
+}
+
+/** Takes one object in; answers what is wrong with it. */
+function take(value: unknown, at: Position, objects: Map<string, Manifest>, notes: string[]): string | undefined {
+  if (value === null || value === undefined) return undefined;
+  const wrong = (path: string, what: string): string => `${at.file}:${at.line(path)}: ${what}`;
+  if (typeof value !== "object" || Array.isArray(value)) return wrong("", "a document is not an object");
+  const raw = value as RawObject;
   const { name, namespace } = raw.metadata ?? {};
-  if (typeof raw.kind !== "string" || typeof raw.apiVersion !== "string") return "an object has no apiVersion or kind";
-  if (typeof name !== "string" || name === "") return `a ${raw.kind} has no metadata.name`;
+  if (typeof raw.kind !== "string" || typeof raw.apiVersion !== "string")
+    return wrong("", "an object has no apiVersion or kind");
+  if (typeof name !== "string" || name === "") return wrong("metadata", `a ${raw.kind} has no metadata.name`);
   if (namespace !== undefined && typeof namespace !== "string")
-    return `${raw.kind} ${name}: metadata.namespace is not a text`;
+    return wrong("metadata.namespace", `${raw.kind} ${name}: metadata.namespace is not a text`);
   const group = raw.apiVersion.includes("/") ? raw.apiVersion.slice(0, raw.apiVersion.indexOf("/")) : "";
   const kind = KINDS.find((info) => info.kind === raw.kind && info.group === group);
   if (kind === undefined) {
@@ -109,8 +136,8 @@ function take(value: unknown, objects: Map<string, Manifest>, notes: string[]): 
   }
   const manifest = complete(kind, raw as KubeObject, name, namespace);
   const id = keyText(manifest.key);
-  if (objects.has(id)) return `${id} stands twice`;
-  objects.set(id, manifest);
+  if (objects.has(id)) return wrong("metadata.name", `${id} stands twice`);
+  objects.set(id, { ...manifest, at });
   return undefined;
 }
 

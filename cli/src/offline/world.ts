@@ -21,6 +21,8 @@ export interface OfflineWorld {
   statuses(): ReadonlyMap<string, { readonly key: ObjectKey; readonly status: ObjectStatus }>;
   object(key: ObjectKey): Manifest | undefined;
   jwks(): ReadonlyMap<string, JwksSource>;
+  /** Secrets and ConfigMaps that something refers to. */
+  referenced(): readonly ObjectKey[];
 }
 
 /** Each round can make the engine ask for more; references do not refer any further than that. */
@@ -57,7 +59,7 @@ export function createOfflineWorld(engine: Engine): OfflineWorld {
       keep(output);
       outputs.push(output);
       if (output.watch.add.length === 0) break;
-      next = output.watch.add.map((key) => ({ key, object: objects.get(keyText(key))?.object }));
+      next = output.watch.add.map((key) => changeOf(key, objects.get(keyText(key))));
     }
     return outputs;
   };
@@ -67,13 +69,14 @@ export function createOfflineWorld(engine: Engine): OfflineWorld {
       const old = objects;
       objects = next;
       const changes: Change[] = [];
-      const note = (key: ObjectKey, object: Change["object"]): void => {
+      const note = (key: ObjectKey, manifest: Manifest | undefined): void => {
         const byReference = key.kind === "Secret" || key.kind === "ConfigMap";
-        if (!byReference || watched.has(keyText(key))) changes.push({ key, object });
+        if (!byReference || watched.has(keyText(key))) changes.push(changeOf(key, manifest));
       };
       for (const [id, { key }] of old) if (!next.has(id)) note(key, undefined);
-      for (const [id, { key, object }] of next)
-        if (old.get(id)?.object.metadata.resourceVersion !== object.metadata.resourceVersion) note(key, object);
+      for (const [id, manifest] of next)
+        if (old.get(id)?.object.metadata.resourceVersion !== manifest.object.metadata.resourceVersion)
+          note(manifest.key, manifest);
       return apply(changes, nowMs);
     },
     apply,
@@ -81,5 +84,11 @@ export function createOfflineWorld(engine: Engine): OfflineWorld {
     statuses: () => statuses,
     object: (key) => objects.get(keyText(key)),
     jwks: () => sources,
+    referenced: () => [...watched.values()],
   };
+}
+
+function changeOf(key: ObjectKey, manifest: Manifest | undefined): Change {
+  if (manifest?.denied === true) return { key, object: undefined, denied: true };
+  return { key, object: manifest?.object };
 }
