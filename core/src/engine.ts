@@ -1,6 +1,7 @@
 /** The core as the shell calls it: changes in, differences out (world.ts). Owner of the graph; everything else is a function of the world. */
 import { createClock } from "./clock.ts";
 import { createConsumers } from "./consumers/view.ts";
+import { createGrants } from "./grants/view.ts";
 import { createJwksSources } from "./jwks-sources.ts";
 import { createLookup, createSections, type LookupParts, sectionKey } from "./lookup.ts";
 import { createGraph, type Failed } from "./memo.ts";
@@ -37,11 +38,13 @@ export function createEngine(options: EngineOptions, slices: readonly AnySlice[]
     clock,
     backend: views.backend,
     consumers: (namespace, selector) => consumers.inNamespace(namespace, selector),
+    grants: (namespace, policy, rule) => grants.holders(namespace, policy, rule),
     source: jwks.declare,
     failed,
   };
   const lookup = createLookup(lookupParts);
   const consumers = createConsumers(graph, objects, lookup);
+  const grants = createGrants(graph, objects, lookup);
   const sections = createSections(graph, lookupParts, slices);
   const backendTls = createBackendTls(graph, objects);
   createPipeline({

@@ -19,6 +19,7 @@ export interface LookupParts {
   readonly clock: Clock;
   backend: Views["backend"];
   readonly consumers: (namespace: string, selector: LabelSelector | undefined) => readonly Consumer[];
+  readonly grants: Lookup["grants"];
   readonly failed: Failed;
   /** Says what the shell has to keep fetched under the id that is read. */
   readonly source: (source: JwksSource) => void;
@@ -43,6 +44,7 @@ export function createLookup(parts: LookupParts, used: (cluster: ClusterUse) => 
       return objects.jwks.get(source.id);
     },
     consumers: (namespace, selector) => parts.consumers(namespace, selector),
+    grants: (namespace, policy, rule) => parts.grants(namespace, policy, rule),
     backend(ref, from) {
       const namespace = ref.namespace ?? from.namespace;
       const found = parts.backend(

@@ -3,6 +3,7 @@
  * is parsed once per change; what parses equal stops there (status-only updates, resyncs).
  */
 import { type ParsedApiConsumer, parseApiConsumer } from "./kinds/api-consumer.ts";
+import { type ParsedApiGrant, parseApiGrant } from "./kinds/api-grant.ts";
 import { type ParsedApiPolicy, parseApiPolicy } from "./kinds/api-policy.ts";
 import type { EndpointSlice, Service } from "./kinds/core/service.ts";
 import { parseEndpointSlice, parseService } from "./kinds/core/service.ts";
@@ -23,6 +24,7 @@ export interface Objects {
   readonly backendTls: Input<BackendTlsPolicy>;
   readonly policies: Input<ParsedApiPolicy>;
   readonly consumers: Input<ParsedApiConsumer>;
+  readonly apiGrants: Input<ParsedApiGrant>;
   readonly services: Input<Service>;
   readonly slices: Input<EndpointSlice>;
   readonly namespaces: Input<Readonly<Record<string, string>>>; // labels
@@ -36,6 +38,8 @@ export interface Objects {
   readonly slicesByService: Relation<true>;
   readonly backendTlsByService: Relation<true>;
   readonly consumersByNamespace: Relation<true>;
+  /** ApiGrants by the rule of a policy: keys of {@link ruleKey}. */
+  readonly apiGrantsByRule: Relation<true>;
   readonly certificatesByNamespace: Relation<true>;
   /** Effects that live as long as the object of their key. */
   follow(kind: PresentKind, effects: Effects): void;
@@ -48,6 +52,11 @@ export type PresentKind = "GatewayClass" | "Gateway" | "HTTPRoute" | "ApiPolicy"
 /** A target as policies name it; `section` is a listener or rule name, "" for all of it. */
 export function targetKey(kind: string, namespace: string, name: string, section = ""): string {
   return `${kind}/${namespace}/${name}/${section}`;
+}
+
+/** A rule of a policy's section authorization, as ApiGrants name it. */
+export function ruleKey(namespace: string, policy: string, rule: string): string {
+  return `${namespace}/${policy}/${rule}`;
 }
 
 export interface ObjectStore {
@@ -78,6 +87,7 @@ export function createObjectStore(
     backendTls: graph.input("objects"),
     policies: graph.input("objects"),
     consumers: graph.input("objects"),
+    apiGrants: graph.input("objects"),
     services: graph.input("objects"),
     slices: graph.input("objects"),
     namespaces: graph.input("objects"),
@@ -89,6 +99,7 @@ export function createObjectStore(
     slicesByService: graph.relation("slices-by-service"),
     backendTlsByService: graph.relation("backend-tls-by-service"),
     consumersByNamespace: graph.relation("consumers-by-namespace"),
+    apiGrantsByRule: graph.relation("api-grants-by-rule"),
     certificatesByNamespace: graph.relation("certificates-by-namespace"),
     policiesByTarget: graph.relation("policies-by-target"),
     follow: (kind, effects) => void followers[kind].push(effects),
@@ -143,6 +154,10 @@ export function createObjectStore(
     ApiConsumer: indexed(objects.consumers, "ApiConsumer", parseApiConsumer, (consumer, id, give) =>
       give(objects.consumersByNamespace, consumer.key.namespace, id, true),
     ),
+    ApiGrant: indexed(objects.apiGrants, "ApiGrant", parseApiGrant, ({ key: { namespace }, right }, id, give) => {
+      for (const rule of right?.rules ?? [])
+        give(objects.apiGrantsByRule, ruleKey(namespace, right?.policy ?? "", rule), id, true);
+    }),
     Service: indexed(objects.services, "Service", parseService),
     EndpointSlice: indexed(objects.slices, "EndpointSlice", parseEndpointSlice, (slice, id, give) =>
       give(objects.slicesByService, `${slice.namespace}/${slice.service}`, id, true),

@@ -4,6 +4,7 @@
  */
 import type { z } from "zod";
 import type { Problem } from "./problems.ts";
+import type { Identity } from "./schema/identity.ts";
 import type {
   CertificateChange,
   Condition,
@@ -42,6 +43,11 @@ export interface Lookup {
   jwks(source: JwksSource): JwksState | undefined; // undefined: not fetched yet
   /** ApiConsumers of a namespace that match the selector (undefined: all), sorted by name; also suspended ones. */
   consumers(namespace: string, selector: LabelSelector | undefined): readonly Consumer[];
+  /**
+   * Names of the consumers of the policy's namespace that an ApiGrant gives the right to this rule of the policy now, sorted. No grant, no
+   * name. Asks for another evaluation when the next one begins or ends.
+   */
+  grants(namespace: string, policy: string, rule: string): readonly string[];
   /** A Service port, as `backendRef` names it; across namespaces only with a ReferenceGrant for `fromKind`. `cluster` is the xDS cluster that the engine then emits. */
   backend(
     ref: BackendRef,
@@ -68,11 +74,25 @@ export interface Consumer {
   readonly name: string;
   readonly labels: Readonly<Record<string, string>>;
   readonly roles: readonly string[];
+  readonly attributes: Readonly<Record<string, string>>;
   readonly suspended: boolean;
   /** Live API keys now: cleartext values, after conflicts (older consumer wins) were settled. */
   readonly liveKeys: readonly string[];
   /** The live password of `basic`, when there is one. */
   readonly password: string | undefined;
+  /**
+   * Tokens and client certificates that are this consumer, after conflicts were settled. Also those of a suspended consumer: what carries one
+   * of them is known, and has to be refused.
+   */
+  readonly tokens: readonly TokenClaim[];
+  readonly identities: readonly Identity[];
+}
+
+/** Every verified token of the issuer with this claim. */
+export interface TokenClaim {
+  readonly issuer: string;
+  readonly claim: readonly string[]; // path
+  readonly value: string; // the claim as text: a string as it is, whole numbers and booleans as JSON writes them
 }
 
 /** Where the policy that is being resolved stands. */

@@ -12,6 +12,7 @@ export type Kind =
   | "BackendTLSPolicy"
   | "ApiPolicy"
   | "ApiConsumer"
+  | "ApiGrant"
   | "Namespace"
   | "Service"
   | "EndpointSlice"

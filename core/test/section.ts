@@ -54,6 +54,8 @@ export interface World {
   readonly values?: Readonly<Record<string, string>>;
   readonly backends?: Readonly<Record<string, string>>;
   readonly nowMs?: number;
+  /** "namespace/policy/rule" → names of consumers. */
+  readonly grants?: Readonly<Record<string, readonly string[]>>;
 }
 
 /** A lookup over fixed objects that remembers what `until` was told. */
@@ -76,6 +78,7 @@ export function lookupOf(world: World = {}): Lookup & { readonly times: readonly
             consumer.namespace === namespace &&
             Object.entries(selector?.matchLabels ?? {}).every(([key, value]) => consumer.labels[key] === value),
         ),
+    grants: (namespace, policy, rule) => world.grants?.[`${namespace}/${policy}/${rule}`] ?? [],
     backend: ({ name, namespace, port }, from) => {
       const key = `${namespace ?? from.namespace}/${name}:${String(port)}`;
       const cluster = world.backends?.[key];
@@ -89,6 +92,9 @@ const nobody: Consumer = {
   name: "nobody",
   labels: {},
   roles: [],
+  attributes: {},
+  tokens: [],
+  identities: [],
   suspended: false,
   liveKeys: [],
   password: undefined,

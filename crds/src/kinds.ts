@@ -1,8 +1,9 @@
 /** The kinds that we define: names, columns and schemas. */
 import type { z } from "zod";
 import { specSchema as consumerSpec } from "@gatewarden/core/kinds/api-consumer.ts";
+import { specSchema as grantSpec } from "@gatewarden/core/kinds/api-grant.ts";
 import { specSchema as policySpec } from "@gatewarden/core/kinds/api-policy.ts";
-import { consumerStatus, policyStatus } from "./status.ts";
+import { consumerStatus, grantStatus, policyStatus } from "./status.ts";
 
 export const GROUP = "gatewarden.io";
 export const VERSION = "v1alpha1";
@@ -25,10 +26,16 @@ export interface DefinedKind {
   readonly columns: readonly Column[];
 }
 
-const ready = (field: "status" | "reason"): string => `.status.conditions[?(@.type=="Ready")].${field}`;
+const condition = (type: string, field: "status" | "reason"): string =>
+  `.status.conditions[?(@.type=="${type}")].${field}`;
 const STATE: readonly Column[] = [
-  { name: "Ready", type: "string", jsonPath: ready("status"), description: "Whether every proxy enforces it" },
-  { name: "Reason", type: "string", jsonPath: ready("reason"), description: "Why not" },
+  {
+    name: "Ready",
+    type: "string",
+    jsonPath: condition("Ready", "status"),
+    description: "Whether every proxy enforces it",
+  },
+  { name: "Reason", type: "string", jsonPath: condition("Ready", "reason"), description: "Why not" },
   { name: "Age", type: "date", jsonPath: ".metadata.creationTimestamp" },
 ];
 
@@ -60,6 +67,25 @@ export const KINDS: readonly DefinedKind[] = [
     columns: [
       { name: "Type", type: "string", jsonPath: ".spec.type" },
       { name: "Suspended", type: "boolean", jsonPath: ".spec.suspended" },
+      ...STATE,
+    ],
+  },
+  {
+    kind: "ApiGrant",
+    plural: "apigrants",
+    shortName: "apg",
+    description:
+      "A right of a consumer to rules of a policy that ask for one (`grant: Required`). It always has an end.",
+    labels: {},
+    spec: grantSpec,
+    status: grantStatus,
+    columns: [
+      { name: "Consumer", type: "string", jsonPath: ".spec.consumer.name" },
+      { name: "Policy", type: "string", jsonPath: ".spec.policy.name" },
+      { name: "Active", type: "string", jsonPath: condition("Active", "status"), description: "Whether it holds now" },
+      { name: "Why", type: "string", jsonPath: condition("Active", "reason") },
+      { name: "Left", type: "string", jsonPath: ".status.timeLeft", description: "How long it still holds" },
+      { name: "Expires", type: "string", jsonPath: ".spec.expiresAt" },
       ...STATE,
     ],
   },

@@ -50,5 +50,13 @@ const credential = z.strictObject({
 export const consumerStatus = z.strictObject({
   observedGeneration: generation.describe("Generation of the spec that this status is about.").exactOptional(),
   conditions: conditions.describe("Accepted, ResolvedRefs, Programmed, Ready.").exactOptional(),
-  credentials: atomicList(credential, 16, 0).describe("State of each credential.").exactOptional(),
+  credentials: atomicList(credential, 64, 0).describe("State of each credential.").exactOptional(),
+});
+
+export const grantStatus = z.strictObject({
+  observedGeneration: generation.describe("Generation of the spec that this status is about.").exactOptional(),
+  timeLeft: text(16)
+    .describe("How long it still holds, rounded down to days, hours or tens of minutes; absent: it does not.")
+    .exactOptional(),
+  conditions: conditions.describe("Accepted, ResolvedRefs, Active, Programmed, Ready.").exactOptional(),
 });

@@ -178,10 +178,9 @@ export const REFUSED: readonly ObjectCase[] = [
     admitted: true,
   },
   {
-    what: "a credential of a later version",
-    ...consumer({ jwt: [{ issuer: "https://sso.corp.test", claim: "azp", value: "erp" }] }),
-    path: "spec.jwt",
-    message: /^unknown field spec\.jwt$/,
-    admitted: true,
+    what: "a token without its claim",
+    ...consumer({ jwt: [{ issuer: "https://sso.corp.test", value: "erp" }] }),
+    path: "spec.jwt[0].claim",
+    message: /missing/,
   },
 ];

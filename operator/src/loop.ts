@@ -53,6 +53,7 @@ const CATCH_UP_ORDER: readonly Kind[] = [
   "EndpointSlice",
   "BackendTLSPolicy",
   "ApiConsumer",
+  "ApiGrant",
   "ApiPolicy",
   "Gateway",
   "HTTPRoute",

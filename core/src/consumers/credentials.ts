@@ -2,7 +2,8 @@
 import { contentHash } from "../hash.ts";
 import type { ParsedApiConsumer, ParsedApiKey } from "../kinds/api-consumer.ts";
 import type { Problem } from "../problems.ts";
-import type { Found, Lookup } from "../slice.ts";
+import type { Identity } from "../schema/identity.ts";
+import type { Found, Lookup, TokenClaim } from "../slice.ts";
 
 /** The name under which the password stands in the status, beside the keys. */
 export const BASIC_NAME = "basic";
@@ -11,6 +12,8 @@ export interface Credentials {
   readonly consumer: ParsedApiConsumer;
   readonly keys: readonly Key[];
   readonly password: Password | undefined;
+  readonly tokens: readonly Recognised<TokenClaim>[];
+  readonly identities: readonly Recognised<Identity>[];
   /** References that could not be read, and values that cannot be used. */
   readonly problems: readonly Problem[];
 }
@@ -26,6 +29,13 @@ export interface Key {
 export interface Secret {
   readonly value: string;
   /** Stands for the value where it must not appear. */
+  readonly digest: string;
+}
+
+/** A token or certificate that is the consumer. */
+export interface Recognised<T> {
+  readonly value: T;
+  /** The same for every consumer of the namespace that claims it; elsewhere it may be another one's. */
   readonly digest: string;
 }
 
@@ -58,7 +68,26 @@ export function readCredentials(consumer: ParsedApiConsumer, lookup: CredentialL
   });
   const { basic } = consumer;
   const password = basic && { value: read(basic.secretRef, "spec.basic.secretRef", passwordFault) };
-  return { consumer, keys, password, problems };
+  const recognised = <T>(kind: string, value: T): Recognised<T> => ({
+    value,
+    digest: contentHash([kind, consumer.key.namespace, value]),
+  });
+  return {
+    consumer,
+    keys,
+    password,
+    tokens: consumer.tokens.map((token) => recognised("token", token)),
+    identities: consumer.identities.map((identity) => recognised("identity", identity)),
+    problems,
+  };
+}
+
+/** Digests of everything that it claims for itself. */
+export function claimsOf({ keys, tokens, identities }: Credentials): readonly string[] {
+  return [
+    ...keys.flatMap(({ secret }) => (secret === undefined ? [] : [secret.digest])),
+    ...[...tokens, ...identities].map(({ digest }) => digest),
+  ];
 }
 
 /** Asks for another evaluation when the answer changes. */

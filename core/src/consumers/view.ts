@@ -4,7 +4,7 @@ import { compareText } from "../kinds/meta.ts";
 import type { Derived, Graph, Relation } from "../memo.ts";
 import type { Objects } from "../objects.ts";
 import type { Consumer, LabelSelector } from "../slice.ts";
-import { type CredentialLookup, type Credentials, readCredentials } from "./credentials.ts";
+import { claimsOf, type CredentialLookup, type Credentials, readCredentials } from "./credentials.ts";
 import { settle, type Settled } from "./settle.ts";
 
 export interface Consumers {
@@ -28,9 +28,8 @@ export function createConsumers(graph: Graph, objects: Objects, lookup: Credenti
     undefined,
   );
   const claiming = graph.effects("claims", RANK, (id, give) => {
-    for (const { secret } of credentials.get(id)?.keys ?? []) {
-      if (secret !== undefined) give(claims, secret.digest, id, true);
-    }
+    const own = credentials.get(id);
+    for (const digest of own === undefined ? [] : claimsOf(own)) give(claims, digest, id, true);
   });
   objects.follow("ApiConsumer", claiming);
 

@@ -37,6 +37,8 @@ describe("parseApiConsumer", () => {
         { name: "k2", secretRef, notBeforeMs: undefined, expiresAtMs: undefined },
       ],
       basic,
+      tokens: [],
+      identities: [],
       suspended: false,
       problems: [],
     });
@@ -48,7 +50,7 @@ describe("parseApiConsumer", () => {
       { apiKeys: [{ name: "k1", secretRef, expires: "2027-11-01T00:00:00Z" }] },
       "spec.apiKeys[0].expires",
     ],
-    ["credentials of a later version", { jwt: [{ issuer: "https://a.test", claim: "azp", value: "erp" }] }, "spec.jwt"],
+    ["a token without its claim", { jwt: [{ issuer: "https://a.test", value: "erp" }] }, "spec.jwt[0].claim"],
     ["a key in the clear", { apiKeys: [{ name: "k1", value: "hunter2" }] }, "spec.apiKeys[0].value"],
     [
       "an end before the beginning",

@@ -2,16 +2,20 @@
 import { z } from "zod";
 import type { Problem } from "../problems.ts";
 import { dateTimeMs } from "../schema/date-time.ts";
-import { listMap, listSet, textMap } from "../schema/list.ts";
+import { type Identity, identities } from "../schema/identity.ts";
+import { atomicList, listMap, listSet, textMap } from "../schema/list.ts";
 import { parse } from "../schema/parse.ts";
 import { secretRef } from "../schema/reference.ts";
 import { type Immutable, defaultsTo, oneOrMore, rule } from "../schema/rule.ts";
 import { MAX_NAME, dateTime, name, text } from "../schema/text.ts";
+import type { TokenClaim } from "../slice.ts";
 import type { KubeObject, ObjectKey } from "../world.ts";
-import { fields, textMap as labelsOf } from "./json.ts";
+import { fields, items, textMap as labelsOf } from "./json.ts";
 import { type ObjectIdentity, identityOf } from "./object.ts";
 
 export const DEFAULTS = { type: "Application", suspended: false } as const;
+export const MAX_TOKENS = 8;
+export const MAX_CONSUMER_IDENTITIES = 16;
 
 function apiKey() {
   const shape = z.strictObject({
@@ -29,12 +33,30 @@ function apiKey() {
   });
 }
 
+function token() {
+  return z.strictObject({
+    issuer: text().describe("What `iss` of the token is."),
+    claim: text(253).describe(
+      "Claim; `.` reaches into objects, but in names that hold `://`, which are taken as they are.",
+    ),
+    value: text().describe("What the claim holds: a text, whole number or boolean."),
+  });
+}
+
+const tokens = atomicList(token(), MAX_TOKENS);
+const certificates = identities(1, MAX_CONSUMER_IDENTITIES);
+
+/** Path of a claim as it is written. A name like `https://corp.test/department` (OpenID Connect's way to keep names apart) is one segment. */
+export function claimPath(claim: string): readonly string[] {
+  return claim.includes("://") ? [claim] : claim.split(".");
+}
+
 export const specSchema = oneOrMore(
   z.strictObject({
     type: defaultsTo(z.enum(["Application", "Job", "Person"]), DEFAULTS.type)
       .describe("What calls.")
       .exactOptional(),
-    roles: listSet(text(253), 64).describe("Roles, for authorization rules (not there yet).").exactOptional(),
+    roles: listSet(text(253), 64).describe("Roles, for authorization rules.").exactOptional(),
     attributes: rule(textMap(text(), 32), {
       cel: `self.all(k, size(k) <= ${MAX_NAME})`,
       message: "has a name that is too long",
@@ -50,11 +72,13 @@ export const specSchema = oneOrMore(
       .strictObject({ secretRef: secretRef().describe("Where the password is kept.") })
       .describe("Password; the user name is the consumer's name.")
       .exactOptional(),
+    jwt: tokens.describe("Tokens that are this consumer.").exactOptional(),
+    identities: certificates.describe("Client certificates that are this consumer.").exactOptional(),
     suspended: defaultsTo(z.boolean(), DEFAULTS.suspended)
       .describe("Whether all credentials are refused.")
       .exactOptional(),
   }),
-  ["type", "roles", "attributes", "apiKeys", "basic", "suspended"],
+  ["type", "roles", "attributes", "apiKeys", "basic", "jwt", "identities", "suspended"],
 );
 
 type SecretRef = Immutable<z.output<ReturnType<typeof secretRef>>>;
@@ -74,6 +98,9 @@ export interface ParsedApiConsumer extends ObjectIdentity {
   readonly attributes: Readonly<Record<string, string>>;
   readonly apiKeys: readonly ParsedApiKey[];
   readonly basic: { readonly secretRef: SecretRef } | undefined;
+  /** Also of a consumer that is broken: these are refused, where they would otherwise pass as nobody's. */
+  readonly tokens: readonly TokenClaim[];
+  readonly identities: readonly Identity[];
   readonly suspended: boolean;
   readonly problems: readonly Problem[];
 }
@@ -95,8 +122,21 @@ export function parseApiConsumer(object: KubeObject): ParsedApiConsumer {
       expiresAtMs: expiresAt === undefined ? undefined : dateTimeMs(expiresAt),
     })),
     basic: spec.basic,
+    tokens: (parsed.ok ? (spec.jwt ?? []) : legible(object.spec, "jwt", tokens)).map(({ claim, ...rest }) => ({
+      ...rest,
+      claim: claimPath(claim),
+    })),
+    identities: parsed.ok ? (spec.identities ?? []) : legible(object.spec, "identities", certificates),
     // Nobody can tell what a consumer with problems was meant to be: it is as good as suspended.
     suspended: parsed.ok ? (spec.suspended ?? DEFAULTS.suspended) : true,
     problems: parsed.ok ? [] : parsed.problems,
   };
+}
+
+/** The entries that can be made out in a spec that cannot be taken as a whole. */
+function legible<T extends z.ZodType>(spec: unknown, key: string, list: z.ZodArray<T>): readonly z.output<T>[] {
+  return items(fields(spec)[key]).flatMap((entry) => {
+    const parsed = list.element.safeParse(entry);
+    return parsed.success ? [parsed.data] : [];
+  });
 }

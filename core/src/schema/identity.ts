@@ -18,6 +18,6 @@ function identity() {
 
 export type Identity = Immutable<z.output<ReturnType<typeof identity>>>;
 
-export function identities(min = 1) {
-  return atomicList(identity(), MAX_IDENTITIES, min);
+export function identities(min = 1, max = MAX_IDENTITIES) {
+  return atomicList(identity(), max, min);
 }

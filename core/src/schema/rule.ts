@@ -31,6 +31,18 @@ export function rule<S extends z.ZodType>(schema: S, { cel, message, fix, check 
   return checked.meta({ [key]: [...((checked.meta()?.[key] ?? []) as readonly object[]), said] });
 }
 
+/** What may become of a value that is already stored. Only the server knows the old one (`oldSelf`): there is no half of ours. */
+export function transition<S extends z.ZodType>(
+  schema: S,
+  { cel, message, fix }: Pick<Required<Rule<unknown>>, "cel" | "message" | "fix">,
+): S {
+  const said = { rule: cel, message: `${message}: ${fix}` };
+  return schema.meta({
+    ...schema.meta(),
+    [VALIDATIONS]: [...((schema.meta()?.[VALIDATIONS] ?? []) as readonly object[]), said],
+  });
+}
+
 export interface CelValidation {
   readonly rule: string;
   readonly message: string;

@@ -28,6 +28,7 @@ export const CLUSTER_WIDE_KINDS: readonly KindInfo[] = [
   info("BackendTLSPolicy", GATEWAY_GROUP, "v1", "backendtlspolicies"),
   info("ApiPolicy", "gatewarden.io", "v1alpha1", "apipolicies"),
   info("ApiConsumer", "gatewarden.io", "v1alpha1", "apiconsumers"),
+  info("ApiGrant", "gatewarden.io", "v1alpha1", "apigrants"),
   info("Namespace", "", "v1", "namespaces", { namespaced: false, generation: false }),
   info("Service", "", "v1", "services", { generation: false }),
   info("EndpointSlice", "discovery.k8s.io", "v1", "endpointslices", { generation: false }),
