@@ -1,6 +1,6 @@
 /** What slices may read of the world while they resolve, and the resolution of sections itself. Every read is recorded by the graph. */
 import { clusterName } from "./attach/backend.ts";
-import type { SectionState } from "./attach/policies.ts";
+import type { SectionState } from "./attach/layer.ts";
 import type { Clock } from "./clock.ts";
 import { joinKey, splitKey } from "./key.ts";
 import { valueOf } from "./kinds/core/value.ts";
@@ -90,6 +90,7 @@ export function createSections(graph: Graph, parts: LookupParts, slices: readonl
         generation: policy.generation,
         section: slice.key,
         level: levelOf(policy.targetRefs),
+        precedence: policy.precedence,
         text: `${id}#${slice.key}`,
       },
       path: `spec.${slice.key}`,

@@ -7,6 +7,7 @@ export type Reason =
   | "Conflicted"
   | "UnsupportedForTarget"
   | "OverrideNotPermitted"
+  | "Overridden"
   | "RefNotFound"
   | "RefNotPermitted"
   | "InvalidRef";

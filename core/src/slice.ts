@@ -22,6 +22,9 @@ export type SectionKey =
 /** Where a policy sits, far to near (api.md "Composition" 1). */
 export type Level = "Gateway" | "Listener" | "Namespace" | "Route" | "Rule";
 
+/** Whether nearer policies may replace a policy's sections (Default) or only tighten them (Override). */
+export type Precedence = "Default" | "Override";
+
 /** Which policy a piece comes from. `text` is what refusals and logs print: `namespace/name#section`. */
 export interface Source {
   readonly namespace: string;
@@ -30,6 +33,7 @@ export interface Source {
   readonly generation: number;
   readonly section: SectionKey;
   readonly level: Level;
+  readonly precedence: Precedence;
   readonly text: string;
 }
 
@@ -264,6 +268,14 @@ export interface RouteContext {
   readonly credentialHeaders?: readonly string[];
 }
 
+export interface Tightened<M> {
+  readonly model: M;
+  /** What of `near` does not hold (reason Overridden; without a fix): `near` asks for something that the floor does not allow. */
+  readonly overridden?: Problem;
+  /** Whether the rest of `near` holds all the same; absent: nothing of it does. */
+  readonly partly?: true;
+}
+
 /** A rule that an object can check on itself: CEL for the API server, `check` for us. Both must agree (a table test runs both). */
 export interface CelRule {
   readonly path: string; // "" = the section
@@ -291,8 +303,13 @@ export interface Slice<K extends SectionKey = SectionKey, S = never, M = unknown
   validate(spec: S, at: At): readonly Problem[];
   /** With other objects: references resolved, defaults filled in. Frozen JSON-like model; secrets only where Envoy needs them. */
   resolve(spec: S, at: At, lookup: Lookup): Resolution<M>;
-  /** Two Defaults of different levels; absent: the nearer replaces. */
+  /** Two policies of different levels, the farther a Default; absent: the nearer replaces. */
   merge?(far: M, near: M): M;
+  /**
+   * What holds where `floor` comes from an Override and `near` is what everything nearer and the Default at the same target give, floors in
+   * between included. Never lets pass what `floor` alone refuses. Absent: the floor's value stands and `near` is overridden.
+   */
+  tighten?(floor: M, near: M): Tightened<M>;
   /** Whether nothing of a farther route-level section is left beside this one: then a broken farther one closes nothing here. */
   replaces?(near: M): boolean;
   route?(model: M, context: RouteContext): RoutePiece;

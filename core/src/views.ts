@@ -2,7 +2,7 @@
 import { type Attachment, attach } from "./attach/attachment.ts";
 import { type Backend, resolveBackend } from "./attach/backend.ts";
 import { type Listener, listenersOf } from "./attach/listeners.ts";
-import { type Layer, olderPolicy, type SectionState } from "./attach/policies.ts";
+import { type Layer, olderPolicy, OVERRIDES_ALLOWED, OVERRIDES_LABEL, type SectionState } from "./attach/layer.ts";
 import type { ParsedApiPolicy } from "./kinds/api-policy.ts";
 import type { Gateway } from "./kinds/gateway-api/gateway.ts";
 import type { BackendRef, HttpRoute } from "./kinds/gateway-api/http-route.ts";
@@ -31,6 +31,8 @@ export interface Views {
   /** Far to near; `rule` is the name of a route rule. */
   readonly layers: (gateway: Gateway, listener: string, route?: HttpRoute, rule?: string) => readonly Layer[];
   readonly policiesAt: (kind: string, namespace: string, name: string, section?: string) => readonly ParsedApiPolicy[];
+  /** The policies of one target; `section` is a listener or rule name. */
+  readonly layerAt: (level: Level, namespace: string, name: string, section?: string) => Layer;
   readonly state: (policy: ParsedApiPolicy, slice: AnySlice) => SectionState;
 }
 
@@ -80,31 +82,52 @@ export function createViews(
     return [...ids].flatMap((id) => objects.policies.get(id) ?? []).sort(olderPolicy);
   }
 
+  function layerAt(level: Level, namespace: string, name: string, section?: string): Layer {
+    const policies = policiesAt(TARGET_KIND[level], namespace, name, section);
+    const free = level === "Gateway" || level === "Listener";
+    // The label is read only where it matters: an edit of it is then a change of nothing else.
+    const asks = !free && policies.some(({ precedence }) => precedence === "Override");
+    return {
+      level,
+      policies,
+      overrides: !asks || objects.namespaces.get(namespace)?.[OVERRIDES_LABEL] === OVERRIDES_ALLOWED,
+    };
+  }
+
   return {
     slices,
     gateways,
     attachments,
     permitted,
     policiesAt,
+    layerAt,
     state,
     backend: (ref, from) => resolveBackend(ref, from, { service: (id) => objects.services.get(id), permitted }),
     layers(gateway, listener, route, rule) {
-      const layer = (level: Level, policies: readonly ParsedApiPolicy[]): readonly Layer[] =>
-        policies.length === 0 ? [] : [{ level, policies }];
-      return [
-        ...layer("Gateway", policiesAt("Gateway", gateway.namespace, gateway.name)),
-        ...layer("Listener", policiesAt("Gateway", gateway.namespace, gateway.name, listener)),
+      const { namespace, name } = gateway;
+      const layers = [
+        layerAt("Gateway", namespace, name),
+        layerAt("Listener", namespace, name, listener),
         ...(route === undefined
           ? []
           : [
-              ...layer("Namespace", policiesAt("Namespace", route.namespace, route.namespace)),
-              ...layer("Route", policiesAt("HTTPRoute", route.namespace, route.name)),
-              ...(rule === undefined ? [] : layer("Rule", policiesAt("HTTPRoute", route.namespace, route.name, rule))),
+              layerAt("Namespace", route.namespace, route.namespace),
+              layerAt("Route", route.namespace, route.name),
+              ...(rule === undefined ? [] : [layerAt("Rule", route.namespace, route.name, rule)]),
             ]),
       ];
+      return layers.filter(({ policies }) => policies.length > 0);
     },
   };
 }
+
+const TARGET_KIND = {
+  Gateway: "Gateway",
+  Listener: "Gateway",
+  Namespace: "Namespace",
+  Route: "HTTPRoute",
+  Rule: "HTTPRoute",
+} as const satisfies Readonly<Record<Level, string>>;
 
 export function policyId(policy: ParsedApiPolicy): string {
   return idOf(policy.key);

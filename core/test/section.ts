@@ -13,7 +13,7 @@ import type {
 
 export function sourceOf(section: SectionKey, level: Level = "Route", name = "orders", namespace = "shop"): Source {
   const text = `${namespace}/${name}#${section}`;
-  return { namespace, name, uid: `uid-${name}`, generation: 1, section, level, text };
+  return { namespace, name, uid: `uid-${name}`, generation: 1, section, level, precedence: "Default", text };
 }
 
 export function atOf(source: Source): At {

@@ -197,12 +197,12 @@ describe("levels of policies", () => {
     }
   });
 
-  it("refuse precedence Override, which is not built, and close its targets", async () => {
+  it("refuse an Override in a Namespace without the label, and close its targets", async () => {
     await shop.apply([
       hostRoute("floor"),
       apiPolicy("floor", { kind: "HTTPRoute", name: "floor" }, { precedence: "Override", ...OPEN_TO_ALL }),
     ]);
-    await shop.waitFor("ApiPolicy", "floor", "Accepted", { status: "False", message: /precedence/ });
+    await shop.waitFor("ApiPolicy", "floor", "Accepted", { status: "False", reason: "OverrideNotPermitted" });
     await untilVerdict(edge.target(), { host: "floor.test" }, CLOSED);
   });
 

@@ -33,6 +33,12 @@ export function mergeEntries(far: readonly AddressRange[], near: readonly Addres
   return [...far.filter(({ cidr }) => !ranges.has(cidr)), ...near];
 }
 
+/** Entries of both; of a range that both have the floor's, as long as it is live. */
+export function unionEntries(floor: readonly AddressRange[], near: readonly AddressRange[]): readonly AddressRange[] {
+  const live = new Set(floor.flatMap((range) => (range.live ? [range.cidr] : [])));
+  return [...floor, ...near.filter(({ cidr }) => !live.has(cidr))];
+}
+
 /** RBAC principals of the ranges that are live. */
 export function addresses(ranges: readonly AddressRange[]): readonly JsonObject[] {
   return ranges.filter(({ live }) => live).map(({ cidr }) => ({ remote_ip: cidrRange(cidr) }));

@@ -12,8 +12,12 @@ export const ANYBODY: JsonObject = { any: true };
 
 /** `prefix` keeps the verdicts of several RBAC slots apart in their common dynamic metadata `envoy.filters.http.rbac`. */
 export function denyWhere(rules: readonly DenyRule[], prefix: string, audit: boolean): JsonObject {
+  // Of one policy there may be several rules: none may hide another.
   const policies = Object.fromEntries(
-    rules.map(({ policy, principals }) => [policy, { permissions: [{ any: true }], principals }]),
+    [...Map.groupBy(rules, ({ policy }) => policy)].map(([policy, own]) => [
+      policy,
+      { permissions: [{ any: true }], principals: own.flatMap(({ principals }) => principals) },
+    ]),
   );
   const denied = { action: "DENY", policies };
   return {

@@ -84,7 +84,7 @@ const FIELDS = {
     "What calls get while a section is broken: 503, or no such section. Open counts for rateLimit only.",
   ),
   precedence: defaultsTo(z.enum(["Default", "Override"]), DEFAULTS.precedence).describe(
-    "Default: nearer policies may replace its sections. Override: they can only tighten (not there yet).",
+    "Default: nearer policies may replace its sections. Override: they can only tighten them.",
   ),
 } as const;
 

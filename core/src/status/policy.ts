@@ -1,23 +1,14 @@
 /** Status of an ApiPolicy per ancestor (api.md "Status"), but for Programmed, which proxies decide. */
-import { auditFault, levelFault, overrideFault, policyText, winnerOf, writes } from "../attach/policies.ts";
-import type { ParsedApiPolicy, TargetRef } from "../kinds/api-policy.ts";
+import { auditFault, levelFault, overrideFault, policyText, winnerOf } from "../attach/layer.ts";
+import type { ParsedApiPolicy } from "../kinds/api-policy.ts";
 import { gatewayRef } from "../kinds/gateway-api/gateway.ts";
-import { compareText } from "../kinds/meta.ts";
-import type { Objects } from "../objects.ts";
+import { compareText, splitId } from "../kinds/meta.ts";
 import type { Problem } from "../problems.ts";
-import type { Level } from "../slice.ts";
-import type { AnySlice } from "../slices.ts";
-import type { Wiring } from "../translate/wiring.ts";
-import { policyId, type Views } from "../views.ts";
+import { policyId } from "../views.ts";
 import type { AncestorStatus, Condition, JsonObject, ObjectStatus, PerProxyLimit } from "../world.ts";
-import { splitId } from "../kinds/meta.ts";
 import { condition, faultOf, sentence } from "./condition.ts";
-
-export interface PolicyReads {
-  readonly objects: Objects;
-  readonly views: Views;
-  readonly wiring: Wiring;
-}
+import { lostToFloors } from "./overridden.ts";
+import { layerOf, type Lost, type PolicyReads, readTarget, type Target, writtenSlices } from "./target.ts";
 
 export function policyStatus(
   policy: ParsedApiPolicy,
@@ -27,7 +18,7 @@ export function policyStatus(
   const byGateway = new Map<string, Target[]>();
   const detached: AncestorStatus[] = [];
   for (const target of targets) {
-    if (target.fault !== undefined) detached.push(detachedAncestor(policy, target, target.fault));
+    if (target.fault !== undefined) detached.push(detachedAncestor(policy, target, target.fault, reads));
     for (const gateway of target.gateways) byGateway.set(gateway, [...(byGateway.get(gateway) ?? []), target]);
   }
   const attached = [...byGateway]
@@ -39,77 +30,12 @@ export function policyStatus(
     generation: policy.generation,
     target: targets.map(({ text }) => text).join(", "),
     // Problems have to show somewhere, also where nothing of ours is behind the target.
-    ancestors: ancestors.length > 0 ? ancestors : loneAncestors(policy, reads),
+    ancestors: ancestors.length > 0 ? ancestors : loneAncestors(policy, targets, reads),
   };
 }
 
-interface Target {
-  readonly ref: TargetRef;
-  readonly text: string;
-  readonly level: Level;
-  readonly gateways: readonly string[]; // of ours
-  readonly fault: Problem | undefined;
-}
-
-const LEVELS: Readonly<Record<string, readonly [Level, Level]>> = {
-  Gateway: ["Gateway", "Listener"],
-  HTTPRoute: ["Route", "Rule"],
-  Namespace: ["Namespace", "Namespace"],
-};
-
-function readTarget(policy: ParsedApiPolicy, ref: TargetRef, reads: PolicyReads): Target {
-  const { namespace } = policy.key;
-  const id = `${namespace}/${ref.name}`;
-  const text = `${ref.kind}/${ref.name}${ref.sectionName === undefined ? "" : `/${ref.sectionName}`}`;
-  const levels = LEVELS[ref.kind];
-  const at = (gateways: readonly string[], fault?: Problem): Target => ({
-    ref,
-    text,
-    level: levels?.[ref.sectionName === undefined ? 0 : 1] ?? "Route",
-    gateways: fault === undefined ? gateways : [],
-    fault,
-  });
-  const missing = (message: string, fix: string): Target =>
-    at([], { reason: "TargetNotFound", path: "spec.targetRefs", message, fix });
-  switch (ref.kind) {
-    case "Gateway": {
-      const gateway = reads.objects.gateways.get(id);
-      if (gateway === undefined) return missing(`Gateway ${id} does not exist`, "create it, or name another");
-      if (ref.sectionName !== undefined && !gateway.listeners.some(({ name }) => name === ref.sectionName)) {
-        return missing(
-          `Gateway ${id} has no listener ${ref.sectionName}`,
-          `name one of ${gateway.listeners.map(({ name }) => name).join(", ")}`,
-        );
-      }
-      return at(reads.views.gateways.get(id) === undefined ? [] : [id]);
-    }
-    case "HTTPRoute": {
-      const route = reads.objects.routes.get(id);
-      if (route === undefined) return missing(`HTTPRoute ${id} does not exist`, "create it, or name another");
-      if (ref.sectionName !== undefined && !route.rules.some(({ name }) => name === ref.sectionName)) {
-        const names = route.rules.flatMap(({ name }) => name ?? []).join(", ");
-        return missing(
-          `HTTPRoute ${id} has no rule named ${ref.sectionName}`,
-          names === "" ? "give the rule a name" : `name one of ${names}`,
-        );
-      }
-      const { parents } = reads.views.attachments.get(id);
-      return at([...new Set(parents.filter(({ accepted }) => accepted).map(({ gateway }) => gateway))]);
-    }
-    case "Namespace":
-      return at([...reads.wiring.gatewaysByNamespace.get(namespace).keys()]);
-    case "GRPCRoute":
-    case "Service":
-      return at([], {
-        reason: "UnsupportedForTarget",
-        path: "spec.targetRefs",
-        message: `targets of kind ${ref.kind} are not served yet`,
-        fix: "target a Gateway, HTTPRoute or Namespace",
-      });
-  }
-}
-
-function detachedAncestor(policy: ParsedApiPolicy, { ref }: Target, fault: Problem): AncestorStatus {
+function detachedAncestor(policy: ParsedApiPolicy, target: Target, fault: Problem, reads: PolicyReads): AncestorStatus {
+  const { ref } = target;
   const ancestorRef: JsonObject = {
     group: ref.group,
     kind: ref.kind,
@@ -117,13 +43,17 @@ function detachedAncestor(policy: ParsedApiPolicy, { ref }: Target, fault: Probl
     name: ref.name,
     ...(ref.sectionName === undefined ? {} : { sectionName: ref.sectionName }),
   };
-  const problems = [...wholeProblems(policy), fault];
+  const problems = [...wholeProblems(policy, [target], reads), fault];
   return { ancestorRef, conditions: [condition("Accepted", policy.generation, faultOf(problems), accepted)] };
 }
 
 /** A policy whose targets exist and lead to no Gateway of ours: its own faults still show. */
-function loneAncestors(policy: ParsedApiPolicy, reads: PolicyReads): readonly AncestorStatus[] {
-  const problems = [...wholeProblems(policy), ...sectionProblems(policy, [], reads)];
+function loneAncestors(
+  policy: ParsedApiPolicy,
+  targets: readonly Target[],
+  reads: PolicyReads,
+): readonly AncestorStatus[] {
+  const problems = [...wholeProblems(policy, targets, reads), ...sectionProblems(policy, [], reads)];
   if (problems.length === 0) return [];
   const [ref] = policy.targetRefs;
   const ancestorRef: JsonObject = {
@@ -143,35 +73,39 @@ function gatewayAncestor(
   targets: readonly Target[],
   reads: PolicyReads,
 ): AncestorStatus {
-  const problems = [
-    ...wholeProblems(policy),
-    ...sectionProblems(policy, targets, reads),
-    ...placeProblems(policy, gateway, reads),
-  ];
-  const lost = wholeProblems(policy).length > 0 ? [] : lostSections(policy, targets, reads);
+  const whole = wholeProblems(policy, targets, reads);
+  const problems = [...whole, ...sectionProblems(policy, targets, reads), ...placeProblems(policy, gateway, reads)];
+  const conflicts = whole.length > 0 ? [] : lostSections(policy, targets, reads);
   const all = writtenSlices(policy, reads.views.slices).flatMap(({ key }) =>
     targets.map(({ text }) => `${key} ${text}`),
   );
   const conflict: readonly Problem[] =
-    lost.length > 0 && lost.length === all.length
+    conflicts.length > 0 && conflicts.length === all.length
       ? [
           {
             reason: "Conflicted",
             path: "spec",
-            message: lost.map(({ message }) => message).join("; "),
+            message: conflicts.map(({ message }) => message).join("; "),
             fix: "merge the policies, or target something else",
           },
         ]
       : [];
+  const floors = whole.length > 0 ? [] : lostToFloors(policy, gateway, targets, reads);
+  const lost = [...conflicts, ...floors];
+  const nothingLeft = floors.length > 0 && all.every((part) => lost.some((one) => one.whole && one.part === part));
+  const message = lost.map((one) => one.message).join("; ");
   const perProxy = policy.mode === "Audit" ? [] : perProxyLimits(policy, targets, reads);
-  const partial = conflict.length === 0 && lost.length > 0 ? lost.map(({ message }) => message).join("; ") : undefined;
   return {
     ancestorRef: gatewayRef(splitId(gateway)),
     gateway,
     conditions: [...verdictConditions(policy, [...problems, ...conflict]), ...auditedCondition(policy, reads)],
-    ...(partial === undefined
+    ...(conflict.length > 0 || lost.length === 0
       ? {}
-      : { programmed: { status: "True", reason: "PartiallyProgrammed", message: partial } as const }),
+      : {
+          programmed: nothingLeft
+            ? ({ status: "False", reason: "Overridden", message } as const)
+            : ({ status: "True", reason: "PartiallyProgrammed", message } as const),
+        }),
     ...(perProxy.length === 0 ? {} : { perProxy }),
   };
 }
@@ -186,9 +120,8 @@ function perProxyLimits(
     if (slice.perProxy === undefined) return [];
     const state = views.state(policy, slice);
     if (!state.ok) return [];
-    const holds = targets.some(({ ref }) => {
-      const rivals = views.policiesAt(ref.kind, policy.key.namespace, ref.name, ref.sectionName);
-      const winner = winnerOf(slice.key, rivals, policy.mode);
+    const holds = targets.some((target) => {
+      const winner = winnerOf(slice.key, layerOf(policy, target, views), policy.mode, policy.precedence);
       return winner === undefined || policyId(winner) === policyId(policy);
     });
     return holds ? slice.perProxy(state.model) : [];
@@ -234,16 +167,13 @@ function auditedCondition(policy: ParsedApiPolicy, { views }: PolicyReads): read
   ];
 }
 
-function wholeProblems(policy: ParsedApiPolicy): readonly Problem[] {
-  const override = overrideFault(policy);
-  return [
-    ...policy.problems.filter(({ section }) => section === undefined),
-    ...(override === undefined ? [] : [override]),
-  ];
-}
-
-function writtenSlices(policy: ParsedApiPolicy, slices: readonly AnySlice[]): readonly AnySlice[] {
-  return slices.filter(({ key }) => writes(policy, key));
+function wholeProblems(
+  policy: ParsedApiPolicy,
+  targets: readonly Target[],
+  { views }: PolicyReads,
+): readonly Problem[] {
+  const overrides = targets.flatMap((target) => overrideFault(policy, layerOf(policy, target, views)) ?? []);
+  return [...policy.problems.filter(({ section }) => section === undefined), ...overrides];
 }
 
 function sectionProblems(
@@ -265,18 +195,16 @@ function placeProblems(policy: ParsedApiPolicy, gateway: string, { wiring }: Pol
     .map(([, problem]) => problem);
 }
 
-interface Lost {
-  readonly message: string;
-}
-
 /** Sections that an older policy has at the same target. */
 function lostSections(policy: ParsedApiPolicy, targets: readonly Target[], { views }: PolicyReads): readonly Lost[] {
-  return targets.flatMap(({ ref, text }) => {
-    const rivals = views.policiesAt(ref.kind, policy.key.namespace, ref.name, ref.sectionName);
+  return targets.flatMap((target) => {
+    const { text } = target;
+    const layer = layerOf(policy, target, views);
     return writtenSlices(policy, views.slices).flatMap(({ key }) => {
-      const winner = winnerOf(key, rivals, policy.mode);
+      const winner = winnerOf(key, layer, policy.mode, policy.precedence);
       if (winner === undefined || policyId(winner) === policyId(policy)) return [];
-      return [{ message: `${key} of ${text}: the older policy ${policyText(winner)} has it` }];
+      const message = `${key} of ${text}: the older policy ${policyText(winner)} has it`;
+      return [{ part: `${key} ${text}`, whole: true, message }];
     });
   });
 }

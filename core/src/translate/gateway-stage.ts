@@ -2,7 +2,8 @@
 import { EVERY_HOST, covers, isWildcard } from "../attach/hostname.ts";
 import { certificateRefs } from "../attach/certificates.ts";
 import type { Listener } from "../attach/listeners.ts";
-import { type Closed, type Effective, effectiveSections, type Verdict } from "../attach/policies.ts";
+import type { Closed } from "../attach/layer.ts";
+import { type Effective, effectiveSections, type Verdict } from "../attach/policies.ts";
 import { joinKey } from "../key.ts";
 import { idOf, ownerOf } from "../kinds/meta.ts";
 import type { Give } from "../memo.ts";

@@ -1,5 +1,6 @@
 /** The stage of scopes: one effect per host pattern of an HCM. Everything that is per host, and what its routes need from later stages. */
-import { type Closed, effectiveSections } from "../attach/policies.ts";
+import type { Closed } from "../attach/layer.ts";
+import { effectiveSections } from "../attach/policies.ts";
 import { type RouteFault, ruleFault, widened } from "../attach/route-faults.ts";
 import type { HttpRoute } from "../kinds/gateway-api/http-route.ts";
 import { byAge, compareText, idOf, ownerOf } from "../kinds/meta.ts";

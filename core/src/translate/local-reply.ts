@@ -26,8 +26,8 @@ const metadata = (key: string): string => `%METADATA(ROUTE:${ROUTE_METADATA}:${k
 /** Limits of several policies add up: the filter whose limit it was has named it in its answer. */
 const LIMITING_POLICY = "%RESP(X-GATEWARDEN-POLICY)%";
 
-/** Denylists of several policies add up: only the rule that matched knows whose it was. */
-const DENYING_LIST = "%CEL(re.extract(response.code_details, '[[](.*)[]]', '\\\\1'))%";
+/** Lists of several policies add up: only the rule that matched knows whose it was. */
+const MATCHED_POLICY = "%CEL(re.extract(response.code_details, '[[](.*)[]]', '\\\\1'))%";
 
 /** First match answers. */
 const mappers: readonly Mapper[] = [
@@ -66,21 +66,21 @@ const mappers: readonly Mapper[] = [
     code: "GW-DENY-001",
     title: "Forbidden",
     detail: "this address is denied",
-    policy: DENYING_LIST,
+    policy: MATCHED_POLICY,
   },
   {
     when: `${details}.startsWith('rbac_access_denied') && ${details}.contains('#allowlist')`,
     code: "GW-ALLOW-001",
     title: "Forbidden",
     detail: "this address is not allowed",
-    policy: metadata("allowlist"),
+    policy: MATCHED_POLICY,
   },
   {
     when: `${details}.contains('#mtls')`,
     code: "GW-MTLS-001",
     title: "Forbidden",
     detail: "this client certificate is not allowed",
-    policy: metadata("mtls"),
+    policy: MATCHED_POLICY,
   },
   {
     when: "response.code == 429",

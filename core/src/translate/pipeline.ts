@@ -2,7 +2,7 @@
  * The stages from attachments to xDS resources, in the order of their ranks. An effect makes one resource (or what one object gives to
  * later stages) and runs again only when something that it read has changed.
  */
-import type { Closed } from "../attach/policies.ts";
+import type { Closed } from "../attach/layer.ts";
 import { joinKey, splitKey } from "../key.ts";
 import { compareText, idOf, splitId } from "../kinds/meta.ts";
 import type { Effects, Failed, Graph } from "../memo.ts";

@@ -1,7 +1,8 @@
 /** One rule of an HTTPRoute under one host: its Envoy routes with everything that its policies ask for, or the answer that closes it. */
 import type { Backend } from "../attach/backend.ts";
 import { clusterName } from "../attach/backend.ts";
-import type { Closed, Effective, Verdict } from "../attach/policies.ts";
+import type { Closed } from "../attach/layer.ts";
+import type { Effective, Verdict } from "../attach/policies.ts";
 import type { Listener } from "../attach/listeners.ts";
 import { contentHash } from "../hash.ts";
 import type { BackendRef, HttpRoute, RouteMatch, RouteRule } from "../kinds/gateway-api/http-route.ts";

@@ -4,9 +4,16 @@ import { denyWhere, noneOf } from "../../envoy/rbac.ts";
 import type { RouteContext, RoutePiece, Slice } from "../../slice.ts";
 import { cel, DEFAULTS, schema, type Spec } from "./schema.ts";
 
-export interface Model {
+/** Who has none of its live addresses is refused in the name of `policy`. */
+interface List {
+  readonly policy: string; // "namespace/name#allowlist": the nearest that wrote it
   readonly ranges: readonly AddressRange[];
+}
+
+export interface Model extends List {
   readonly inherit: boolean;
+  /** Lists that have to hold as well, each for itself: those of Overrides. */
+  readonly floors: readonly List[];
 }
 
 export const allowlist: Slice<"allowlist", Spec, Model> = {
@@ -21,21 +28,27 @@ export const allowlist: Slice<"allowlist", Spec, Model> = {
   validate: () => [],
   resolve: (spec, { source }, lookup) => ({
     ok: true,
-    model: { ranges: resolveEntries(spec.entries, source, lookup), inherit: spec.inherit ?? DEFAULTS.inherit },
+    model: {
+      policy: source.text,
+      ranges: resolveEntries(spec.entries, source, lookup),
+      inherit: spec.inherit ?? DEFAULTS.inherit,
+      floors: [],
+    },
   }),
   replaces: ({ inherit }) => !inherit,
-  merge: (far, near) => (near.inherit ? { ...far, ranges: mergeEntries(far.ranges, near.ranges) } : near),
+  merge: (far, near) => (near.inherit ? { ...near, ranges: mergeEntries(far.ranges, near.ranges) } : near),
+  tighten: ({ policy, ranges, floors }, near) => ({
+    model: { ...near, floors: [...near.floors, ...floors, { policy, ranges }] },
+  }),
   route,
 };
 
-/**
- * Whoever has none of the live addresses is refused in the name of the nearest policy. Where all entries have ended that is everybody: an
- * ended entry still counts.
- */
-function route({ ranges }: Model, { audit, source }: RouteContext): RoutePiece {
-  const rule = { policy: source.text, principals: [noneOf(addresses(ranges))] };
+/** Where all entries of a list have ended that is everybody: an ended entry still counts. */
+function route({ policy, ranges, floors }: Model, { audit }: RouteContext): RoutePiece {
+  const lists = [...floors, { policy, ranges }];
+  const rules = lists.map((list) => ({ policy: list.policy, principals: [noneOf(addresses(list.ranges))] }));
   return {
-    slots: { allowlist: denyWhere([rule], "allowlist", audit) },
-    ...(audit ? {} : { metadata: { allowlist: source.text } }),
+    slots: { allowlist: denyWhere(rules, "allowlist", audit) },
+    ...(audit ? {} : { metadata: { allowlist: lists.map((list) => list.policy).join(", ") } }),
   };
 }

@@ -1,5 +1,7 @@
 /** Section `clientIP`: which address of a call is the client's, for lists, limits and logs (README.md beside this file). */
 import { cidrRange } from "../../envoy/address-list.ts";
+import type { Problem } from "../../problems.ts";
+import { sameJson } from "../../same.ts";
 import type { ListenerPiece, Slice } from "../../slice.ts";
 import { cel, schema, type Spec } from "./schema.ts";
 
@@ -16,7 +18,14 @@ export const clientIP: Slice<"clientIP", Spec, Model> = {
   audit: "the client's address is found once for the whole listener and cannot be found in a second way beside",
   validate: () => [],
   resolve: (spec) => ({ ok: true, model: spec }),
+  tighten: (floor, near) => (sameJson(floor, near) ? { model: floor } : { model: floor, overridden }),
   listener,
+};
+
+const overridden: Problem = {
+  reason: "Overridden",
+  path: "spec.clientIP",
+  message: "it says itself whose address counts",
 };
 
 /**

@@ -1,5 +1,5 @@
 /** Section `denylist`: addresses that are refused, whatever else would let them in (README.md beside the allowlist). */
-import { addresses, type AddressRange, mergeEntries, resolveEntries } from "../../envoy/address-list.ts";
+import { addresses, type AddressRange, mergeEntries, resolveEntries, unionEntries } from "../../envoy/address-list.ts";
 import { denyWhere } from "../../envoy/rbac.ts";
 import type { RouteContext, RoutePiece, Slice } from "../../slice.ts";
 import { cel, schema, type Spec } from "./schema.ts";
@@ -23,6 +23,7 @@ export const denylist: Slice<"denylist", Spec, Model> = {
     model: { ranges: resolveEntries(spec.entries, source, lookup) },
   }),
   merge: (far, near) => ({ ranges: mergeEntries(far.ranges, near.ranges) }),
+  tighten: (floor, near) => ({ model: { ranges: unionEntries(floor.ranges, near.ranges) } }),
   route,
 };
 

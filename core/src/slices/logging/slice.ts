@@ -3,6 +3,7 @@ import type { Problem } from "../../problems.ts";
 import type { At, Lookup, Resolution, Slice } from "../../slice.ts";
 import type { Model, Sink } from "./model.ts";
 import { cel, DEFAULTS, schema, type Spec } from "./schema.ts";
+import { tighten } from "./tighten.ts";
 import { listener, route } from "./translate.ts";
 
 export const logging: Slice<"logging", Spec, Model> = {
@@ -16,6 +17,7 @@ export const logging: Slice<"logging", Spec, Model> = {
   audit: "logging denies nothing, so there is nothing to try beside it",
   validate: () => [],
   resolve,
+  tighten,
   route,
   listener,
 };

@@ -12,13 +12,20 @@ export interface Model {
 export type ForwardField = NonNullable<NonNullable<ClientSpec["forwardCertificate"]>["fields"]>[number];
 
 export interface ClientModel {
-  readonly source: Source;
+  readonly source: Source; // whose CAs, revocation list and identities these are
   readonly mode: "Strict" | "Optional" | "Off";
   /** PEM; undefined: the Gateway's own `spec.tls.frontend`. */
   readonly trustedCA: string | undefined;
   readonly crl: string | undefined;
   readonly identities: readonly Identity[]; // empty: any certificate of the CAs
+  /** Identities that a certificate must have as well, list by list: those of the other policies where Overrides are among them. */
+  readonly further: readonly IdentityList[];
   readonly forward: readonly ForwardField[] | undefined; // undefined: nothing
+}
+
+export interface IdentityList {
+  readonly policy: string; // "namespace/name#mtls"
+  readonly identities: readonly Identity[]; // never empty
 }
 
 export type BackendModel =

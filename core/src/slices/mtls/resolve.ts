@@ -46,6 +46,7 @@ function resolveClient(spec: ClientSpec, reading: Reading): ClientModel {
     trustedCA: readAll(caRefs, "client.caRefs", certificatesFault, reading),
     crl: crlRef === undefined ? undefined : readAll([crlRef], "client.crlRef", revocationListsFault, reading),
     identities,
+    further: [],
     forward: fields,
   };
 }

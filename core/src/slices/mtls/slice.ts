@@ -3,6 +3,7 @@ import type { Slice } from "../../slice.ts";
 import type { Model } from "./model.ts";
 import { merge, resolve, validate } from "./resolve.ts";
 import { cel, schema, type Spec } from "./schema.ts";
+import { tighten } from "./tighten.ts";
 import { listener, route, unsupported } from "./translate.ts";
 
 export const mtls: Slice<"mtls", Spec, Model> = {
@@ -17,6 +18,7 @@ export const mtls: Slice<"mtls", Spec, Model> = {
   validate,
   resolve,
   merge,
+  tighten,
   // `client` of a farther policy belongs to the listener, where a fault of it closes every route anyway.
   replaces: ({ backend }) => backend !== undefined,
   route,

@@ -5,7 +5,7 @@
 import { certificateChange } from "../../certificate.ts";
 import { contentHash } from "../../hash.ts";
 import { askForCertificate } from "../../envoy/client-certificate.ts";
-import { denyWhere, noneOf } from "../../envoy/rbac.ts";
+import { type DenyRule, denyWhere, noneOf } from "../../envoy/rbac.ts";
 import { certificateWith, VERIFIED_CERTIFICATE } from "../../envoy/san.ts";
 import { certificateSecret, sdsConfig, validationSecret } from "../../envoy/secret.ts";
 import { TRANSPORT_SOCKET } from "../../envoy/type-url.ts";
@@ -50,25 +50,30 @@ export function unsupported({ client }: Model, { tls }: RouteContext): readonly 
 }
 
 export function route({ client, backend }: Model, context: RouteContext): RoutePiece {
-  const denied = client === undefined ? undefined : unverified(client);
+  const denied = client === undefined ? [] : unverified(client);
   const tls = backend === undefined || backend.mode === "Off" ? undefined : backendTls(backend);
   const policy = (client ?? backend)?.source.text;
   return {
-    ...(client === undefined || denied === undefined
-      ? {}
-      : { slots: { cert: denyWhere([{ policy: client.source.text, principals: [denied] }], "cert", context.audit) } }),
+    ...(denied.length === 0 ? {} : { slots: { cert: denyWhere(denied, "cert", context.audit) } }),
     ...(tls === undefined ? {} : { backendTls: tls }),
     ...(policy === undefined ? {} : { metadata: { mtls: policy } }),
     ...refusal(backend),
   };
 }
 
-/** Whom the slot `cert` refuses; a bad certificate has already failed its handshake. */
-function unverified({ mode, identities }: ClientModel): JsonObject | undefined {
-  const stranger = noneOf(identities.map(certificateWith));
-  if (mode === "Strict") return identities.length === 0 ? { not_id: VERIFIED_CERTIFICATE } : stranger;
-  if (mode === "Off" || identities.length === 0) return undefined;
-  return { and_ids: { ids: [VERIFIED_CERTIFICATE, stranger] } };
+/** Whom the slot `cert` refuses, in whose name; a bad certificate has already failed its handshake. */
+function unverified({ source, mode, identities, further }: ClientModel): readonly DenyRule[] {
+  if (mode === "Off") return [];
+  const own = identities.length === 0 ? [] : [{ policy: source.text, identities }];
+  const rules = [...own, ...further].map(({ policy, identities: some }): DenyRule => {
+    const stranger = noneOf(some.map(certificateWith));
+    return {
+      policy,
+      principals: [mode === "Strict" ? stranger : { and_ids: { ids: [VERIFIED_CERTIFICATE, stranger] } }],
+    };
+  });
+  if (mode === "Optional" || own.length > 0) return rules;
+  return [{ policy: source.text, principals: [{ not_id: VERIFIED_CERTIFICATE }] }, ...rules];
 }
 
 function forwardedCertificate(fields: readonly ForwardField[]): JsonObject {

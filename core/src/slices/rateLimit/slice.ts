@@ -3,6 +3,7 @@ import type { Slice } from "../../slice.ts";
 import type { Model } from "./model.ts";
 import { merge, resolve, validate } from "./resolve.ts";
 import { cel, schema, type Spec } from "./schema.ts";
+import { tighten } from "./tighten.ts";
 import { extension, host, route } from "./translate.ts";
 
 export const rateLimit: Slice<"rateLimit", Spec, Model> = {
@@ -20,6 +21,7 @@ export const rateLimit: Slice<"rateLimit", Spec, Model> = {
   validate,
   resolve,
   merge,
+  tighten,
   route,
   host,
   extension,

@@ -2,7 +2,8 @@
 import { certificateChange } from "../../certificate.ts";
 import type { Problem } from "../../problems.ts";
 import type { CertificateSpec } from "../../schema/certificate.ts";
-import type { ListenerContext, ListenerPiece, Slice, Source } from "../../slice.ts";
+import { sameJson } from "../../same.ts";
+import type { ListenerContext, ListenerPiece, Slice, Source, Tightened } from "../../slice.ts";
 import { cel, DEFAULTS, schema, type Spec } from "./schema.ts";
 
 export interface Model {
@@ -27,8 +28,27 @@ export const transport: Slice<"transport", Spec, Model> = {
     ok: true,
     model: { source, certificate, minTLSVersion },
   }),
+  tighten,
   listener,
 };
+
+/** The newer of both versions, the Override's certificate where it has one. `source` is whose certificate it is. */
+function tighten(floor: Model, near: Model): Tightened<Model> {
+  const minTLSVersion = floor.minTLSVersion > near.minTLSVersion ? floor.minTLSVersion : near.minTLSVersion;
+  const own = floor.certificate ?? near.certificate;
+  const source = floor.certificate === undefined && near.certificate !== undefined ? near.source : floor.source;
+  const model = { source, certificate: own, minTLSVersion };
+  const weaker = near.minTLSVersion < floor.minTLSVersion;
+  const other = near.certificate !== undefined && !sameJson(own, near.certificate);
+  if (!weaker && !other) return { model };
+  const message = [
+    ...(weaker ? [`minTLSVersion is ${floor.minTLSVersion}`] : []),
+    ...(other ? ["its certificate is used"] : []),
+  ].join(", ");
+  const overridden = { reason: "Overridden", path: "spec.transport", message } as const;
+  const left = (!other && near.certificate !== undefined) || near.minTLSVersion > floor.minTLSVersion;
+  return left ? { model, overridden, partly: true } : { model, overridden };
+}
 
 function listener({ source, certificate, minTLSVersion }: Model, context: ListenerContext): ListenerPiece {
   if (context.listener.protocol === "HTTP") {
