@@ -7,6 +7,11 @@ const USAGE = `gatewarden COMMAND [flags]
   translate   offline: what each proxy would get, and each object's status
   run         offline: serves manifests from a folder to an Envoy that it starts
 
+Of manifests (-f) or of a cluster:
+  lint        misconfigurations that are legal and dangerous
+  score       a number per API
+  status      how every object stands
+
 gatewarden COMMAND --help says more. Exit status: 0 fine, 1 finding or failure, 2 wrong usage or unreadable input, 3 cluster not reachable.
 `;
 
@@ -22,6 +27,12 @@ export async function main(args: readonly string[]): Promise<number> {
       return (await import("./commands/translate.ts")).translate(rest);
     case "run":
       return (await import("./commands/run.ts")).run(rest);
+    case "lint":
+      return (await import("./commands/lint.ts")).lintCommand(rest);
+    case "score":
+      return (await import("./commands/score.ts")).scoreCommand(rest);
+    case "status":
+      return (await import("./commands/status.ts")).statusCommand(rest);
     case "help":
     case "--help":
     case "-h":

@@ -7,7 +7,7 @@ import { readManifests } from "./offline/manifests.ts";
 
 export interface SourceFlags {
   /** Files and folders; none: a cluster. */
-  readonly files: readonly string[];
+  readonly files: readonly string[] | undefined;
   /** Default: KUBECONFIG, then ~/.kube/config, then the pod that we run in. */
   readonly kubeconfig?: string | undefined;
 }
@@ -19,7 +19,7 @@ export type Loaded =
 
 /** Options of parseArgs that every command with a source has. */
 export const SOURCE_OPTIONS = {
-  file: { type: "string", short: "f", multiple: true, default: [] },
+  file: { type: "string", short: "f", multiple: true },
   kubeconfig: { type: "string" },
 } as const;
 
@@ -28,7 +28,7 @@ export const SOURCE_USAGE = `  -f, --file DIR|FILE   manifests; folders are read
 `;
 
 export async function loadObjects({ files, kubeconfig }: SourceFlags): Promise<Loaded> {
-  if (files.length > 0) {
+  if (files !== undefined && files.length > 0) {
     const manifests = await readManifests(files);
     return manifests.ok ? manifests : { ok: false, exitCode: 2, message: manifests.message };
   }
@@ -37,8 +37,8 @@ export async function loadObjects({ files, kubeconfig }: SourceFlags): Promise<L
   return cluster.ok ? cluster : { ok: false, exitCode: 3, message: `the cluster cannot be read: ${cluster.message}` };
 }
 
-/** As kubectl finds it; of several files in KUBECONFIG the first that is there. */
-function defaultKubeconfig(env: Readonly<Record<string, string | undefined>>): string | undefined {
+/** As kubectl finds it, where no flag names one; of several files in KUBECONFIG the first that is there. */
+export function defaultKubeconfig(env: Readonly<Record<string, string | undefined>>): string | undefined {
   const named = (env["KUBECONFIG"] ?? "").split(path.delimiter).filter((file) => file !== "");
   if (named.length > 0) return named.find((file) => existsSync(file)) ?? named[0];
   const usual = path.join(homedir(), ".kube", "config");

@@ -38,6 +38,14 @@ test.each([
   [["translate"], 2, "stderr", "no -f"],
   [["translate", "-f", "/nonexistent"], 2, "stderr", "ENOENT"],
   [["translate", "-f", "/tmp", "-o", "xml"], 2, "stderr", "expected yaml or json"],
+  [["lint", "--help"], 0, "stdout", "--severity"],
+  [["lint", "-f", "/tmp", "-o", "xml"], 2, "stderr", "expected table, json, sarif, junit"],
+  [["lint", "-f", "/tmp", "--severity", "bad"], 2, "stderr", "expected error, warning, info"],
+  [["lint", "-f", "/nonexistent"], 2, "stderr", "ENOENT"],
+  [["lint", "--kubeconfig", "/nonexistent"], 3, "stderr", "the cluster cannot be read"],
+  [["score", "-f", "/tmp", "--min", "x"], 2, "stderr", "expected a number from 0 to 100"],
+  [["status", "-f", "/tmp", "-o", "xml"], 2, "stderr", "expected table or json"],
+  [["status", "--kubeconfig", "/nonexistent"], 3, "stderr", "the cluster cannot be read"],
   [["run"], 2, "stderr", "expected one DIR"],
   [["run", "/nonexistent"], 2, "stderr", "is no folder"],
 ] as const)("gatewarden %j ends with %i", (args, status, stream, text) => {
@@ -139,5 +147,47 @@ describe("gatewarden translate", () => {
     writeFileSync(file, MANIFESTS.replace("mode: Required", "mood: Required"));
     expect(gatewarden("translate", "-f", file).status).toBe(1);
     writeFileSync(file, MANIFESTS);
+  });
+});
+
+describe("commands that look", () => {
+  let folder: string;
+  let file: string;
+  beforeAll(() => {
+    folder = mkdtempSync(path.join(tmpdir(), "gatewarden-test-"));
+    file = path.join(folder, "all.yaml");
+    writeFileSync(file, MANIFESTS);
+  });
+  afterAll(() => rmSync(folder, { recursive: true }));
+
+  test("lint ends with 1 and names file, line, code and mend", () => {
+    const result = gatewarden("lint", "-f", file);
+    expect(result.status).toBe(1);
+    expect(result.stdout).toContain(`${file}:10: warning GW-LINT-003 HTTPRoute/shop/orders spec.rules[0]`);
+    expect(result.stdout).toContain("mend: write rateLimit.limits");
+    expect(result.stdout).not.toContain("canary-value-1");
+  });
+
+  test("lint ends with 0 where nothing is as severe as asked", () => {
+    const result = gatewarden("lint", "-f", file, "--severity", "error");
+    expect(result).toMatchObject({ status: 0, stdout: "no findings\n" });
+  });
+
+  test("score prints a number per API and ends with 1 below --min", () => {
+    const result = gatewarden("score", "-f", file, "-o", "json", "--min", "100");
+    expect(result.status).toBe(1);
+    expect(JSON.parse(result.stdout)).toMatchObject([{ api: "HTTPRoute/shop/orders", score: expect.any(Number) }]);
+    expect(gatewarden("score", "-f", file, "--min", "10").status).toBe(0);
+  });
+
+  test("status lists what is bad first, and ends with 1", () => {
+    const broken = path.join(folder, "broken.yaml");
+    writeFileSync(broken, MANIFESTS.replace("mode: Required", "mood: Required"));
+    const result = gatewarden("status", "-f", broken);
+    expect(result.status).toBe(1);
+    expect(result.stdout.split("\n")[1]).toMatch(
+      /^ApiPolicy\/shop\/orders +Accepted=False +Invalid +unknown field spec\.authentication\.mood/,
+    );
+    expect(gatewarden("status", "-f", file)).toMatchObject({ status: 0 });
   });
 });

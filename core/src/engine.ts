@@ -5,7 +5,7 @@ import { createGrants } from "./grants/view.ts";
 import { createJwksSources } from "./jwks-sources.ts";
 import { createLookup, createSections, type LookupParts, sectionKey } from "./lookup.ts";
 import { createGraph, type Failed } from "./memo.ts";
-import { createObjectStore } from "./objects.ts";
+import { createObjectStore, type Objects } from "./objects.ts";
 import { createOutbox } from "./outbox.ts";
 import type { AnySlice } from "./slices.ts";
 import { slices as allSlices } from "./slices.ts";
@@ -13,12 +13,23 @@ import { createStatuses } from "./status/stage.ts";
 import { createBackendTls } from "./translate/backend-tls.ts";
 import { createPipeline } from "./translate/pipeline.ts";
 import { createWiring } from "./translate/wiring.ts";
-import { createViews, policyId } from "./views.ts";
+import { createViews, policyId, type Views } from "./views.ts";
 import { createWatchList } from "./watch-list.ts";
 import type { Engine, EngineFault, EngineOptions } from "./world.ts";
 
 /** `slices` stands for the table in tests of the pipeline. */
 export function createEngine(options: EngineOptions, slices: readonly AnySlice[] = allSlices): Engine {
+  return openEngine(options, slices).engine;
+}
+
+/** An engine with what its outputs were made of, for tools that look instead of serving (lint, simulate). Read it after `apply`, never during. */
+export interface OpenEngine {
+  readonly engine: Engine;
+  readonly views: Views;
+  readonly objects: Objects;
+}
+
+export function openEngine(options: EngineOptions, slices: readonly AnySlice[] = allSlices): OpenEngine {
   const faults: EngineFault[] = [];
   const failed: Failed = (stage, key, error) => {
     faults.push({ stage, key, message: error instanceof Error ? (error.stack ?? error.message) : String(error) });
@@ -71,7 +82,7 @@ export function createEngine(options: EngineOptions, slices: readonly AnySlice[]
     controllerName: options.controllerName,
   });
 
-  return {
+  const engine: Engine = {
     apply(changes, nowMs) {
       clock.advance(nowMs);
       for (const change of changes) put(change);
@@ -86,4 +97,5 @@ export function createEngine(options: EngineOptions, slices: readonly AnySlice[]
       };
     },
   };
+  return { engine, views, objects };
 }

@@ -14,7 +14,7 @@ import {
   objectPath,
   strip,
 } from "@gatewarden/operator/kube/kinds.ts";
-import type { Manifest, ManifestsResult } from "../offline/manifests.ts";
+import type { Manifest, Manifests, ManifestsResult } from "../offline/manifests.ts";
 import { createOfflineWorld } from "../offline/world.ts";
 
 const PAGE = "500";
@@ -30,6 +30,47 @@ export async function readCluster(
   kubeconfig: string | undefined,
   env: Readonly<Record<string, string | undefined>>,
 ): Promise<ManifestsResult> {
+  return withClient(kubeconfig, env, read);
+}
+
+export interface RawObject {
+  readonly key: ObjectKey;
+  readonly status: unknown;
+}
+
+/** The statuses of all objects of the kinds that the operator reports on, as they stand in the cluster. */
+export async function readStatuses(
+  kubeconfig: string | undefined,
+  env: Readonly<Record<string, string | undefined>>,
+): Promise<ClusterResult<readonly RawObject[]>> {
+  return withClient(kubeconfig, env, async (client) => {
+    const found: RawObject[] = [];
+    for (const kind of CLUSTER_WIDE_KINDS.filter((info) => REPORTED.has(info.kind))) {
+      const failure = await eachItem(client, kind, (key, item) => found.push({ key, status: item.status }));
+      if (failure !== undefined && failure.status !== 404)
+        return { ok: false, message: `${kind.plural}: ${failure.message}` };
+    }
+    return { ok: true, value: found };
+  });
+}
+
+const REPORTED: ReadonlySet<string> = new Set([
+  "GatewayClass",
+  "Gateway",
+  "HTTPRoute",
+  "BackendTLSPolicy",
+  "ApiPolicy",
+  "ApiConsumer",
+  "ApiGrant",
+]);
+
+type ClusterResult<T> = { readonly ok: true; readonly value: T } | { readonly ok: false; readonly message: string };
+
+async function withClient<T>(
+  kubeconfig: string | undefined,
+  env: Readonly<Record<string, string | undefined>>,
+  use: (client: KubeClient) => Promise<ClusterResult<T>>,
+): Promise<ClusterResult<T>> {
   let client: KubeClient;
   try {
     client = createKubeClient(await loadCredentials(kubeconfig, env, systemClock), systemClock);
@@ -37,13 +78,13 @@ export async function readCluster(
     return { ok: false, message: error instanceof Error ? error.message : String(error) };
   }
   try {
-    return await read(client);
+    return await use(client);
   } finally {
     client.close();
   }
 }
 
-async function read(client: KubeClient): Promise<ManifestsResult> {
+async function read(client: KubeClient): Promise<ClusterResult<Manifests>> {
   const objects = new Map<string, Manifest>();
   const notes: string[] = [];
   for (const kind of CLUSTER_WIDE_KINDS) {
@@ -67,23 +108,25 @@ async function read(client: KubeClient): Promise<ManifestsResult> {
   return { ok: true, value: { objects, notes } };
 }
 
-async function readKind(
+function readKind(client: KubeClient, kind: KindInfo, objects: Map<string, Manifest>): Promise<ApiFailure | undefined> {
+  return eachItem(client, kind, (key, item) => {
+    // Items of a list come without kind and apiVersion.
+    const object = { ...strip(kind, item), apiVersion: apiVersion(kind), kind: kind.kind };
+    objects.set(keyText(key), { key, object });
+  });
+}
+
+async function eachItem(
   client: KubeClient,
   kind: KindInfo,
-  objects: Map<string, Manifest>,
+  take: (key: ObjectKey, item: KubeObject) => void,
 ): Promise<ApiFailure | undefined> {
   let next: string | undefined;
   do {
     const page = await client.list(collectionPath(kind, ""), { query: { limit: PAGE, continue: next } });
     if (!page.ok) return page.failure;
-    for (const item of page.value.items) {
-      const key: ObjectKey = { kind: kind.kind, namespace: item.metadata.namespace ?? "", name: item.metadata.name };
-      // Items of a list come without kind and apiVersion.
-      objects.set(keyText(key), {
-        key,
-        object: { ...strip(kind, item), apiVersion: apiVersion(kind), kind: kind.kind },
-      });
-    }
+    for (const item of page.value.items)
+      take({ kind: kind.kind, namespace: item.metadata.namespace ?? "", name: item.metadata.name }, item);
     next = page.value.next;
   } while (next !== undefined);
   return undefined;

@@ -66,6 +66,11 @@ export async function readManifests(paths: readonly string[]): Promise<Manifests
   return { ok: true, value: { objects, notes } };
 }
 
+/** Expectations of `gatewarden test` may stand beside the manifests that they are about. */
+export function isExpectations(name: string): boolean {
+  return /\.expect\.(yaml|yml|json)$/.test(name);
+}
+
 async function filesOf(paths: readonly string[]): Promise<readonly string[]> {
   const found: string[] = [];
   for (const given of paths) {
@@ -75,7 +80,7 @@ async function filesOf(paths: readonly string[]): Promise<readonly string[]> {
     }
     const entries = await readdir(given, { recursive: true, withFileTypes: true });
     for (const entry of entries)
-      if (entry.isFile() && EXTENSIONS.has(path.extname(entry.name)))
+      if (entry.isFile() && EXTENSIONS.has(path.extname(entry.name)) && !isExpectations(entry.name))
         found.push(path.join(entry.parentPath, entry.name));
   }
   return found.sort();
