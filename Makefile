@@ -41,7 +41,7 @@ check: $(INSTALLED) ## What needs no cluster and no Envoy: types, lint, unit tes
 	$(MAKE) --no-print-directory check-generate
 
 ##@ Tests
-.PHONY: test unit wire envoy api e2e
+.PHONY: test unit wire chart envoy api e2e
 test e2e demo bench: export GATEWARDEN_RUN := dist
 test: setup build ## Everything: types, lint and every layer of tests; ends with `N passed, N failed`
 	$(TESTS)
@@ -51,6 +51,9 @@ unit: $(INSTALLED) ## Unit, contract, golden and property tests
 
 wire: $(INSTALLED) ## The xDS server against a real gRPC client
 	$(TESTS) wire
+
+chart: setup ## The Helm charts, rendered by Helm
+	$(RUN) e2e/run-tests.ts chart
 
 envoy: setup ## Against a real Envoy
 	$(TESTS) envoy
@@ -71,14 +74,14 @@ bench: setup build ## Measure; prints a table beside the targets (docs/performan
 
 ##@ Generated files
 .PHONY: crds protos golden check-generate
-crds: $(INSTALLED) ## Write crds/out from the schemas
+crds: $(INSTALLED) ## Write crds/out and the generated parts of charts/ and docs/reference
 	$(RUN) crds/src/generate.ts
 
 protos: $(INSTALLED) ## Write the descriptor set of Envoy's API (Go)
 	xds/proto/generate.sh
 
-golden: $(INSTALLED) ## Rewrite the expected outputs of the golden tests
-	UPDATE=1 $(RUN) e2e/run-tests.ts golden
+golden: setup ## Rewrite the expected outputs of the golden tests
+	UPDATE=1 $(RUN) e2e/run-tests.ts golden chart
 
 check-generate: $(INSTALLED) ## Fail when a generated file is not what its source makes
 	$(RUN) crds/src/generate.ts --check

@@ -25,8 +25,9 @@ interface Layer {
 }
 
 const LAYERS: Readonly<Record<string, Layer>> = {
-  unit: { match: ["**/*.test.ts", "!**/*.{wire,envoy,api,e2e}.test.ts"], workers: 2 },
+  unit: { match: ["**/*.test.ts", "!**/*.{wire,chart,envoy,api,e2e}.test.ts"], workers: 2 },
   wire: { match: ["**/*.wire.test.ts"], workers: 1 },
+  chart: { match: ["**/*.chart.test.ts"], workers: 1 },
   envoy: { match: ["**/*.envoy.test.ts"], workers: 1 },
   api: { match: ["**/*.api.test.ts"], workers: 1, cluster: true },
   e2e: { match: ["**/*.e2e.test.ts"], workers: 1, cluster: true },

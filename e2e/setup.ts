@@ -1,6 +1,6 @@
 /** `node --conditions=source e2e/setup.ts`: builds and downloads everything that the tests and the demo start. */
 import { cacheRoot } from "./cluster/cache.ts";
-import { ensureParts, kubectlCommand } from "./cluster/parts.ts";
+import { ensureParts, helmCommand, kubectlCommand } from "./cluster/parts.ts";
 import { ensureEnvoy } from "./envoy/binary.ts";
 
 const begin = Date.now();
@@ -12,6 +12,7 @@ try {
   say(`Envoy           ${envoy}`);
   say(`control plane   ${parts.controlPlane}`);
   say(`cert-manager    ${parts.certManager}`);
+  say(`helm            ${await helmCommand(say)}`);
   say(`kubectl         ${await kubectlCommand(say)}`);
   say(`everything is in ${cacheRoot()}, after ${String(Math.round((Date.now() - begin) / 1000))} s`);
 } catch (error) {

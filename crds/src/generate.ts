@@ -1,8 +1,12 @@
-/** `node crds/src/generate.ts [--check]`: writes crds/out and docs/reference, or fails where they are not what the schemas make. */
+/**
+ * `node crds/src/generate.ts [--check]`: writes crds/out, docs/reference and what charts/ has from them, or fails where they are not what their
+ * sources make.
+ */
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { dirname, relative } from "node:path";
 import { fileURLToPath } from "node:url";
 import { Document, isScalar, visit } from "yaml";
+import { crdTemplate, deployTemplates, valuesReference } from "./charts.ts";
 import { definition } from "./definition.ts";
 import { GROUP, KINDS } from "./kinds.ts";
 import { reference } from "./reference.ts";
@@ -18,12 +22,16 @@ export interface GeneratedFile {
 }
 
 export function generatedFiles(): readonly GeneratedFile[] {
-  return KINDS.flatMap((kind) => {
+  const kinds = KINDS.flatMap((kind) => {
+    const file = `${GROUP}_${kind.plural}.yaml`;
+    const crd = yamlOf(definition(kind));
     return [
-      { path: `crds/out/${GROUP}_${kind.plural}.yaml`, content: yamlOf(definition(kind)) },
+      { path: `crds/out/${file}`, content: crd },
+      crdTemplate(file, crd),
       { path: `docs/reference/${kind.kind.toLowerCase()}.md`, content: reference(kind) },
     ];
   });
+  return [...kinds, ...deployTemplates(), valuesReference()];
 }
 
 /** One line per object or list of plain values: half the size, and it reads better. */
@@ -57,7 +65,7 @@ function main(check: boolean): void {
   const large = files.filter(({ path, content }) => path.endsWith(".yaml") && Buffer.byteLength(content) >= MAX_BYTES);
   const stale = check ? files.filter((file) => !isCurrent(file)) : [];
   for (const { path } of large) console.error(`${path} is larger than ${String(MAX_BYTES)} bytes`);
-  for (const { path } of stale) console.error(`${path} is not what the schemas make: run \`make crds\``);
+  for (const { path } of stale) console.error(`${path} is not what its sources make: run \`make crds\``);
   if (large.length + stale.length > 0) process.exitCode = 1;
   else if (!check) files.forEach(write);
 }

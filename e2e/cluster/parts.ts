@@ -2,7 +2,7 @@
  * The built parts of the test cluster: the control-plane binaries from the Go modules beside this file, and the CRDs that
  * come with those modules' dependencies. Everything ends up in the cache (cache.ts).
  */
-import { cpSync, mkdirSync, readdirSync, readFileSync, renameSync, statSync, writeFileSync } from "node:fs";
+import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, renameSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { cached, contentHash, type Say, withHeartbeat } from "./cache.ts";
 import { runCommand } from "./child-process.ts";
@@ -21,11 +21,15 @@ export interface Parts {
   readonly certManagerCrds: string;
 }
 
-interface Binary {
+export interface Binary {
   /** Folder below `go/` and the name of the program that it makes. */
   readonly module: string;
   readonly program: string;
   readonly linkerFlags: string;
+  /** The package of a dependency that is built, where the folder has no main.go of its own. */
+  readonly package?: string;
+  /** Adds to the folder what belongs to the program. */
+  readonly finish?: (source: string, directory: string) => Promise<void> | void;
 }
 
 const VERSION_PACKAGE = "k8s.io/component-base/version";
@@ -40,8 +44,23 @@ const KUBERNETES: Binary = {
     `-X ${VERSION_PACKAGE}.gitMajor=${MAJOR}`,
     `-X ${VERSION_PACKAGE}.gitMinor=${MINOR}`,
   ].join(" "),
+  finish: (_, directory) => writeKubectl(join(directory, "kubectl")),
 };
-const CERT_MANAGER: Binary = { module: "certmanager", program: "cert-manager", linkerFlags: "-s -w" };
+const CERT_MANAGER: Binary = {
+  module: "certmanager",
+  program: "cert-manager",
+  linkerFlags: "-s -w",
+  finish: (source, directory) => copyCrds(source, join(directory, "crds")),
+};
+const HELM: Binary = {
+  module: "helm",
+  program: "helm",
+  linkerFlags: "-s -w -X helm.sh/helm/v3/internal/version.version=v3.22.0",
+  package: "helm.sh/helm/v3/cmd/helm",
+};
+/** kubelet, kube-proxy and kube-scheduler, with the version of the control plane. */
+export const NODE: Binary = { module: "node", program: "node", linkerFlags: KUBERNETES.linkerFlags };
+export const PAUSE: Binary = { module: "pause", program: "pause", linkerFlags: "-s -w" };
 
 /** Finds or builds every part. The first build takes minutes; throws when Go is missing or a build fails. */
 export async function ensureParts(say: Say): Promise<Parts> {
@@ -71,14 +90,21 @@ export function readManifests(directory: string): string {
     .join("\n---\n");
 }
 
-async function ensureBinary(binary: Binary, say: Say): Promise<string> {
+/** Finds or builds the helm command; its path. */
+export async function helmCommand(say: Say = () => undefined): Promise<string> {
+  return join(await ensureBinary(HELM, say), HELM.program);
+}
+
+/** Finds or builds a program from a Go module beside this file; the folder of the cache that it is in. */
+export async function ensureBinary(binary: Binary, say: Say): Promise<string> {
   const source = join(import.meta.dirname, "go", binary.module);
-  const read = (file: string): Buffer => readFileSync(join(source, file));
-  const hash = contentHash(read("go.mod"), read("go.sum"), read("main.go"), binary.linkerFlags, process.arch);
+  const read = (file: string): Buffer | string =>
+    existsSync(join(source, file)) ? readFileSync(join(source, file)) : "";
+  const program = binary.package ?? read("main.go");
+  const hash = contentHash(read("go.mod"), read("go.sum"), program, binary.linkerFlags, process.arch);
   const make = async (directory: string): Promise<void> => {
     await build(binary, source, join(directory, binary.program), say);
-    if (binary === CERT_MANAGER) await copyCrds(source, join(directory, "crds"));
-    else writeKubectl(join(directory, "kubectl"));
+    await binary.finish?.(source, directory);
   };
   return cached(`${binary.module}-${hash}`, make, say);
 }
@@ -87,9 +113,9 @@ async function build(binary: Binary, source: string, output: string, say: Say): 
   const go = goCommand();
   const title = `building ${binary.program} with Go (minutes when nothing is cached)`;
   await withHeartbeat(title, say, async () => {
-    const args = ["-n", "10", go, "build", "-trimpath", "-ldflags", binary.linkerFlags, "-o", output, "."];
+    const args = ["-n", "10", go, "build", "-trimpath", "-ldflags", binary.linkerFlags, "-o", output];
     // Without cgo no C compiler is needed and the binary runs on any Linux.
-    await runCommand("nice", args, { cwd: source, env: { CGO_ENABLED: "0" } });
+    await runCommand("nice", [...args, binary.package ?? "."], { cwd: source, env: { CGO_ENABLED: "0" } });
     if (statSync(output).size === 0) throw new Error(`${output} is empty`);
   });
 }
