@@ -5,6 +5,7 @@
 import type { z } from "zod";
 import type { Problem } from "./problems.ts";
 import type { Identity } from "./schema/identity.ts";
+import type { Evaluate } from "./simulate/contract.ts";
 import type {
   CertificateChange,
   Condition,
@@ -329,6 +330,10 @@ export interface Slice<K extends SectionKey = SectionKey, S = never, M = unknown
    */
   extension?(slot: SlotName, entries: ReadonlyMap<string, JsonObject>, lookup: Lookup): JsonObject;
   listener?(model: M, context: ListenerContext): ListenerPiece;
+  /** What the section says to one request, by phase, without an Envoy (simulate/); absent: it never refuses. */
+  readonly evaluate?: Evaluate<M>;
+  /** The effective value for people (`explain`), without secrets; absent: as its nearest policy wrote it. */
+  shown?(model: M): JsonValue;
   /** Only `mtls`: whether the listener asks for client certificates; undefined: it says nothing of it. */
   clientCertificates?(model: M): RouteContext["clientCertificates"] | undefined;
 }
