@@ -311,6 +311,8 @@ export interface Slice<K extends SectionKey = SectionKey, S = never, M = unknown
    * between included. Never lets pass what `floor` alone refuses. Absent: the floor's value stands and `near` is overridden.
    */
   tighten?(floor: M, near: M): Tightened<M>;
+  /** Whether an Override's section only forbids, so that a farther Default stays in force beneath it instead of being replaced. */
+  inherits?(floor: M): boolean;
   /** Whether nothing of a farther route-level section is left beside this one: then a broken farther one closes nothing here. */
   replaces?(near: M): boolean;
   route?(model: M, context: RouteContext): RoutePiece;

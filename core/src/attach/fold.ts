@@ -46,6 +46,10 @@ export function foldSection(
     const state = misplaced ?? stateOf(winner, slice);
     if (state.ok) {
       (precedence === "Override" ? floors : defaults).push({ at, value: { model: state.model, sources: [source] } });
+      if (slice.inherits?.(state.model) === true) {
+        policies.push(winner);
+        return; // it takes nothing's place
+      }
       const replaced = slice.replaces?.(state.model) === true;
       closed = closed.filter(({ until }) => until === "Never" || (until === "Replaced" && !replaced));
     } else {
@@ -75,8 +79,9 @@ function compose(slice: AnySlice, defaults: readonly Part[], floors: readonly Pa
   const merged = defaults.reduce<Valued | undefined>((far, { value }) => nearer(slice, far, value), undefined);
   const nearest = floors.at(-1);
   if (nearest === undefined) return merged;
-  // Defaults that are farther than it are beneath no floor of its: it replaces them, or merges with them, as a Default would.
-  const under = merged !== undefined && defaults.some(({ at }) => at >= nearest.at);
+  // Farther Defaults do not stand on it: it replaces them, or merges with them, as a Default would.
+  const inherits = slice.inherits?.(nearest.value.model) === true;
+  const under = merged !== undefined && (inherits || defaults.some(({ at }) => at >= nearest.at));
   const first = under ? tighten(slice, nearest.value, merged) : nearer(slice, merged, nearest.value);
   return floors.slice(0, -1).reduceRight((value, floor) => tighten(slice, floor.value, value), first);
 }

@@ -32,6 +32,8 @@ export const ACCEPTED: readonly Accepted[] = [
       clientCertificate: { identities: [{ type: "Exact", san: "URI", value: "spiffe://…" }] },
     },
   ],
+  ["authentication", "forbidden modes alone", { forbid: ["Public", "Optional"] }],
+  ["authentication", "a method and a forbidden mode", { apiKey: {}, mode: "Optional", forbid: ["Public"] }],
   ["authentication", "a public section with its reason", { mode: "Public", reason: "health probe" }],
   [
     "authentication",

@@ -22,6 +22,22 @@ export const REFUSED: readonly Refused[] = [
     /^unknown field spec\.authentication\.apikey$/,
     "admitted",
   ],
+  ["authentication", "no mode to forbid", { forbid: [] }, "spec.authentication.forbid", /too small/],
+  [
+    "authentication",
+    "a mode that it forbids",
+    { mode: "Optional", apiKey: {}, forbid: ["Optional"] },
+    "spec.authentication",
+    /forbids/,
+  ],
+  [
+    "authentication",
+    "required without a method, and forbidden modes",
+    { mode: "Required", forbid: ["Public"] },
+    "spec.authentication",
+    /names no method/,
+    "admitted",
+  ],
   ["authentication", "no method", { mode: "Required" }, "spec.authentication", /names no method/, "admitted"],
   ["authentication", "public without a reason", { mode: "Public" }, "spec.authentication", /without a reason/],
   [

@@ -3,7 +3,12 @@ import type { Identity } from "../../schema/identity.ts";
 import type { Place } from "./place.ts";
 
 export interface Model {
-  readonly mode: "Required" | "Optional" | "Public";
+  /** "namespace/name#authentication" of the policy that refusals name. */
+  readonly policy: string;
+  /** Undecided: nothing says who may call, and nobody may. */
+  readonly mode: "Required" | "Optional" | "Public" | "Undecided";
+  /** Modes that an Override forbids. */
+  readonly forbid: readonly ("Optional" | "Public")[];
   /** Namespace of the policy: its consumers live there. */
   readonly namespace: string;
   /** Whether consumer headers carry `namespace/name` (policies of a Gateway or listener) or the name alone. */
@@ -12,12 +17,22 @@ export interface Model {
   readonly apiKey?: ApiKey;
   readonly basic?: Basic;
   readonly identities?: readonly Identity[];
+  /** What an Override takes and a nearer policy does not: it chooses as before, and is refused. */
+  readonly dropped?: Dropped;
+}
+
+export interface Dropped {
+  readonly tokens: readonly Place[];
+  readonly keys: readonly Place[];
+  readonly basic: boolean;
+  readonly certificate: boolean;
 }
 
 export interface Issuer {
   readonly name: string;
   readonly issuer: string;
   readonly audiences: readonly string[];
+  readonly algorithms?: readonly string[]; // as written
   readonly keys: Keys;
   readonly places: readonly Place[];
   readonly claims: readonly { readonly claim: string; readonly header: string }[];
@@ -42,6 +57,8 @@ export interface ApiKey {
 }
 
 export interface Basic {
+  /** Whether the policy chooses among the consumers of its namespace. */
+  readonly selected: boolean;
   /** Users as htpasswd has them, one text for all routes of the policy; absent: nobody. */
   readonly users?: string;
   readonly consumerHeader?: string;

@@ -19,8 +19,12 @@ export function resolve(spec: Spec, at: At, lookup: Lookup): Resolution<Model> {
     problems.push(...keys.problems);
     return keys.value === undefined ? [] : [issuerOf(jwt, keys.value)];
   });
+  const methods = [spec.jwt, spec.apiKey, spec.basic, spec.clientCertificate];
+  const decided = spec.mode !== undefined || methods.some((method) => method !== undefined);
   const model: Model = {
-    mode: spec.mode ?? DEFAULTS.mode,
+    policy: at.source.text,
+    mode: decided ? (spec.mode ?? DEFAULTS.mode) : "Undecided",
+    forbid: spec.forbid ?? [],
     namespace,
     qualified: level === "Gateway" || level === "Listener",
     issuers,
@@ -39,6 +43,7 @@ function issuerOf(jwt: JwtSpec, keys: Keys): Issuer {
     name: jwt.name,
     issuer: jwt.issuer,
     audiences,
+    ...(jwt.algorithms === undefined ? {} : { algorithms: jwt.algorithms }),
     keys,
     places: placesOf(from),
     claims: claimsToHeaders,
@@ -150,6 +155,7 @@ function basicOf(
       suspended || password === undefined ? [] : [`${name}:{SHA}${sha1Base64(password)}`],
     );
   return {
+    selected: consumerSelector !== undefined,
     ...(users.length === 0 ? {} : { users: users.join("\n") }),
     ...(consumerHeader === undefined ? {} : { consumerHeader }),
   };

@@ -22,9 +22,12 @@ interface Attempt {
   readonly piece: BranchPiece;
 }
 
-export function routePiece(model: Model, context: RouteContext): RoutePiece {
+export function routePiece(model: Model, around: RouteContext): RoutePiece {
+  const context = { ...around, source: { ...around.source, text: model.policy } };
   if (context.audit) return auditPiece(model, context);
   if (model.mode === "Public") return { metadata: { authentication: context.source.text } };
+  if (model.mode === "Undecided")
+    return { metadata: { authentication: context.source.text }, refuse: undecided(model) };
   const challenge = challengeOf(model, realmOf(context));
   const metadata = { authentication: context.source.text, challenge, ...rolesOf(model.issuers) };
   const attempts = attemptsOf(model, context);
@@ -47,19 +50,25 @@ function attemptsOf(model: Model, context: RouteContext): readonly Attempt[] {
   const places = placesOfAll(model);
   const others = (decides: Place, forward: boolean): readonly Place[] =>
     forward ? places.filter((place) => !sameCarrier(place, decides)) : places;
-  const { apiKey, basic, identities } = model;
+  const { apiKey, basic, identities, dropped } = model;
   return [
+    ...(dropped?.tokens ?? []).map((place) => droppedAttempt(present(place), context)),
     ...distinctPlaces(model.issuers.flatMap((issuer) => issuer.places)).flatMap((place) => {
       const issuers = model.issuers.filter((issuer) => issuer.places.some((other) => samePlace(place, other)));
       const attempt = tokenAttempt(issuers, place, others);
       return attempt.forward ? [...copies(place, context), attempt] : [attempt];
     }),
+    ...(dropped?.keys ?? []).map((place) => droppedAttempt(present(place), context)),
     ...(apiKey?.places ?? []).flatMap((place) => {
       const forward = apiKey?.forwardKey === true;
       const attempt = keyAttempt(model, apiKey, place, others(place, forward), context);
       return forward ? [...copies(place, context), attempt] : [attempt];
     }),
+    ...(dropped?.basic === true ? [droppedAttempt(present(BASIC), context)] : []),
     ...(basic === undefined ? [] : [basicAttempt(model, basic, others(BASIC, false), context)]),
+    ...(dropped?.certificate === true && context.clientCertificates !== "Off"
+      ? [droppedAttempt(certificatePresent, context)]
+      : []),
     ...(identities === undefined || context.clientCertificates === "Off"
       ? []
       : [
@@ -131,6 +140,14 @@ function basicAttempt(model: Model, basic: Basic, hidden: readonly Place[], cont
   return { match, split: false, piece: withIdentity(piece, { hidden, consumer }) };
 }
 
+/** A credential that chooses and is not taken here ({@link Model.dropped}). */
+function droppedAttempt(match: Branch["match"], { source }: RouteContext): Attempt {
+  const refuse: Refusal = { status: 401, code: "GW-AUTHN-002", policy: source.text, detail: OTHER_KIND };
+  return { match, split: true, piece: { refuse } };
+}
+
+const OTHER_KIND = "a credential of a kind that is not accepted here";
+
 /** Of a credential that is forwarded there may be one: the upstream must read what the filter read. */
 function copies(place: Place, { source }: RouteContext): readonly Attempt[] {
   const match = several(place);
@@ -151,11 +168,7 @@ function lastBranches(model: Model, context: RouteContext, challenge: string): r
   if (model.mode === "Required") return [{ match: {}, piece: { refuse } }];
   const places = placesOfAll(model);
   const headers = new Set(places.filter((place) => place.in === "header").map(({ name }) => name));
-  const unknown: Refusal = {
-    ...refuse,
-    code: "GW-AUTHN-002",
-    detail: "a credential of a kind that is not accepted here",
-  };
+  const unknown: Refusal = { ...refuse, code: "GW-AUTHN-002", detail: OTHER_KIND };
   return [
     ...[...headers].map((name) => ({
       match: { headers: [{ name, present_match: true }] },
@@ -163,6 +176,11 @@ function lastBranches(model: Model, context: RouteContext, challenge: string): r
     })),
     { match: {}, piece: withIdentity({}, { hidden: places }) },
   ];
+}
+
+function undecided({ policy }: Model): Refusal {
+  const detail = "no policy says who may call this route, as the mode that one writes is forbidden, or none writes one";
+  return { status: 403, code: "GW-POLICY-001", policy, detail };
 }
 
 function nobody(context: RouteContext, what: string): Refusal {
@@ -175,8 +193,11 @@ function withIdentity(piece: BranchPiece, verified: Verified): BranchPiece {
   return { ...piece, ...rest, slots: { ...piece.slots, ...slots } };
 }
 
-function placesOfAll({ issuers, apiKey, basic }: Model): readonly Place[] {
+function placesOfAll({ issuers, apiKey, basic, dropped }: Model): readonly Place[] {
   return distinctPlaces([
+    ...(dropped?.tokens ?? []),
+    ...(dropped?.keys ?? []),
+    ...(dropped?.basic === true ? [BASIC] : []),
     ...issuers.flatMap(({ places }) => places),
     ...(apiKey?.places ?? []),
     ...(basic === undefined ? [] : [BASIC]),
@@ -204,6 +225,7 @@ function rolesOf(issuers: readonly Issuer[]): Readonly<Record<string, JsonObject
   return roles.length === 0 ? {} : { rolesClaims: Object.fromEntries(roles) };
 }
 
+/** The policy's name. */
 function realmOf({ source }: RouteContext): string {
-  return `${source.namespace}/${source.name}`;
+  return source.text.slice(0, source.text.indexOf("#"));
 }

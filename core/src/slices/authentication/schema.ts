@@ -173,6 +173,9 @@ function section() {
       .describe("Required: a good credential. Optional: none is fine, a bad one is refused. Public: everybody.")
       .exactOptional(),
     reason: text().describe("Why calls need no credential; needed with Public.").exactOptional(),
+    forbid: listSet(z.enum(["Public", "Optional"]), 2)
+      .describe("With precedence Override: modes that nearer policies may not write. Alone it chooses no method.")
+      .exactOptional(),
     jwt: listMap(jwt(), "name", MAX_JWT).describe("Tokens of these issuers.").exactOptional(),
     apiKey: apiKey().describe("API keys of ApiConsumers.").exactOptional(),
     basic: basic().describe("Name and password of ApiConsumers.").exactOptional(),
@@ -181,7 +184,7 @@ function section() {
       .describe("Verified client certificates; needs mtls.client on the listener.")
       .exactOptional(),
   });
-  const withReason = rule(oneOrMore(shape, ["mode", "reason", ...METHODS]), {
+  const withReason = rule(oneOrMore(shape, ["mode", "reason", "forbid", ...METHODS]), {
     cel: "!has(self.mode) || self.mode != 'Public' || has(self.reason)",
     message: "opens its targets without a reason",
     fix: "write reason beside mode: Public",
@@ -193,11 +196,20 @@ function section() {
     fix: "remove the methods, or write mode Required or Optional",
     check: (spec) => spec.mode !== "Public" || METHODS.every((method) => spec[method] === undefined),
   });
+  const consistent = rule(unambiguous, {
+    cel: "!has(self.forbid) || !has(self.mode) || self.mode == 'Required' || !(self.mode in self.forbid)",
+    message: "has a mode that it forbids",
+    fix: "write another mode, or remove it from forbid",
+    check: ({ forbid = [], mode }) => mode === undefined || mode === "Required" || !forbid.includes(mode),
+  });
   // Without CEL: the server cannot tell `{mode: Required}` from one with a method that it does not know, which must reach the status.
-  const decidable = rule(unambiguous, {
+  const decidable = rule(consistent, {
     message: "requires a credential and names no method",
     fix: `write at least one of ${METHODS.join(", ")}, or mode: Public with a reason`,
-    check: (spec) => spec.mode === "Public" || METHODS.some((method) => spec[method] !== undefined),
+    check: (spec) =>
+      spec.mode === "Public" ||
+      METHODS.some((method) => spec[method] !== undefined) ||
+      (spec.forbid !== undefined && spec.mode === undefined && spec.reason === undefined),
   });
   return rule(decidable, {
     message: `has more than ${MAX_SOURCES} places to look for credentials`,

@@ -6,6 +6,7 @@ import type { Model } from "./model.ts";
 import { resolve } from "./resolve.ts";
 import { routePiece } from "./route.ts";
 import { cel, schema, type Spec } from "./schema.ts";
+import { tighten } from "./tighten.ts";
 import { validate } from "./validate.ts";
 
 export const authentication: Slice<"authentication", Spec, Model> = {
@@ -21,6 +22,8 @@ export const authentication: Slice<"authentication", Spec, Model> = {
     "Envoy's filters for tokens, keys and passwords refuse what they do not accept; only clientCertificate can be evaluated beside",
   validate,
   resolve,
+  tighten,
+  inherits: ({ mode }) => mode === "Undecided",
   route: routePiece,
   unsupported: (model, { clientCertificates }) =>
     model.identities === undefined || clientCertificates !== "Off"
@@ -42,9 +45,12 @@ export const authentication: Slice<"authentication", Spec, Model> = {
       ].filter((header) => header !== undefined),
     ),
   ],
-  credentialHeaders: ({ issuers, apiKey }) =>
-    [...issuers.flatMap(({ places }) => places), ...(apiKey?.places ?? [])].flatMap((place) =>
-      place.in === "header" ? [place.name.toLowerCase()] : [],
-    ),
+  credentialHeaders: ({ issuers, apiKey, dropped }) =>
+    [
+      ...issuers.flatMap(({ places }) => places),
+      ...(apiKey?.places ?? []),
+      ...(dropped?.tokens ?? []),
+      ...(dropped?.keys ?? []),
+    ].flatMap((place) => (place.in === "header" ? [place.name.toLowerCase()] : [])),
   extension: (slot, entries, lookup) => (slot === "jwt" ? jwtExtension(entries) : apiKeyExtension(entries, lookup)),
 };

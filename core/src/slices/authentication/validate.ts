@@ -11,6 +11,15 @@ export function validate(spec: Spec, at: At): readonly Problem[] {
   return [
     ...(spec.jwt ?? []).flatMap((jwt, index) => keyProblems(jwt, `${at.path}.jwt[${index}]`)),
     ...headerProblems(spec, at.path),
+    ...(spec.forbid === undefined || at.source.precedence === "Override"
+      ? []
+      : [
+          invalid(
+            `${at.path}.forbid`,
+            "forbids nothing, since nearer policies may replace the section",
+            "write precedence: Override, or remove forbid",
+          ),
+        ]),
     ...(spec.clientCertificate?.identities ?? []).flatMap(({ type, value }, index) => {
       const fault = type === "Regex" ? regexFault(value) : undefined;
       const path = `${at.path}.clientCertificate.identities[${index}].value`;
