@@ -6,6 +6,7 @@ import { parseArgs } from "node:util";
 import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
 import { createEngine } from "@gatewarden/core/engine.ts";
+import { inStartOrder } from "@gatewarden/core/start-order.ts";
 import type { Change, Engine, Kind, KubeObject, ObjectKey, Output } from "@gatewarden/core/world.ts";
 import { table } from "@gatewarden/e2e/demo/table.ts";
 import { createSigner, keySet } from "@gatewarden/e2e/material/jwt.ts";
@@ -89,7 +90,6 @@ class World {
 
 /** As operator/src/loop.ts takes them in at a start. */
 const PIECE = 256;
-const isLast = ({ kind }: ObjectKey): boolean => kind === "Gateway" || kind === "HTTPRoute";
 
 function keyOf({ kind, metadata }: Manifest): ObjectKey {
   return { kind: kind as Kind, namespace: metadata.namespace ?? "", name: metadata.name };
@@ -137,8 +137,8 @@ function measure(n: number, samples: number): Row {
   const heapBefore = usedHeapMB();
   const began = process.cpuUsage();
   let resources = 0;
-  // In pieces and in the order of the operator's start: what is referred to comes first.
-  const ordered = [...initial.filter(({ key }) => !isLast(key)), ...initial.filter(({ key }) => isLast(key))];
+  // In pieces and in the order of the operator's start.
+  const ordered = inStartOrder(initial);
   for (let at = 0; at < ordered.length; at += PIECE)
     resources += world.apply(ordered.slice(at, at + PIECE)).resources.length;
   const startMs = cpuMs(began);

@@ -109,7 +109,7 @@ export function createSections(graph: Graph, parts: LookupParts, slices: readonl
     return { ok: true, model: resolution.model, warnings: [...found, ...(resolution.warnings ?? [])], clusters };
   }
 
-  return graph.derived<SectionState>(
+  return graph.fading<SectionState>(
     "sections",
     (key) => {
       try {

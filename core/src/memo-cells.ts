@@ -23,6 +23,8 @@ export interface Family {
   readonly compute?: (node: Node) => boolean;
   /** Effects only: lower ranks run first. */
   readonly rank?: number;
+  /** Of the cells of a relation. */
+  readonly relation?: RelationCells<unknown>;
   /** Nobody reads the node any more. */
   readonly forget: (node: Node) => void;
 }
@@ -39,17 +41,6 @@ export interface Effects {
   remove(key: string): void;
 }
 
-export interface Gift {
-  readonly relation: RelationCells<unknown>;
-  readonly key: string;
-  readonly member: string;
-  readonly value: unknown;
-}
-
-export function giftId(gift: Gift): string {
-  return `${gift.relation.family.stage}\0${gift.key}\0${gift.member}`;
-}
-
 export class RelationCells<V> implements Relation<V> {
   readonly family: Family;
   readonly cells = new Map<string, Node>();
@@ -59,7 +50,8 @@ export class RelationCells<V> implements Relation<V> {
   readonly changed: (node: Node) => void;
 
   constructor(stage: string, read: (node: Node) => void, changed: (node: Node) => void) {
-    this.family = { stage, forget: (node) => void (cellOf(node).size === 0 && this.cells.delete(node.key)) };
+    const forget = (node: Node): void => void (cellOf(node).size === 0 && this.cells.delete(node.key));
+    this.family = { stage, relation: this, forget };
     this.read = read;
     this.changed = changed;
   }
@@ -80,30 +72,29 @@ export class RelationCells<V> implements Relation<V> {
     return this.get(key).size;
   }
 
-  add(key: string, member: string, value: V): void {
-    const node = this.cell(key);
-    if (node.value === empty) node.value = new Map<string, V>();
+  add(node: Node, member: string, value: V): void {
+    const { key } = node;
     const cell = cellOf<V>(node);
     if (cell.has(member)) {
       const counts = this.shared.get(key) ?? new Map<string, number>();
       this.shared.set(key, counts.set(member, (counts.get(member) ?? 0) + 1));
-      this.replace(key, member, value);
+      this.replace(node, member, value);
       return;
     }
-    cell.set(member, value);
+    node.value = withMember(cell, member, value);
     this.changed(node);
-    if (cell.size === 1) for (const follower of this.followers) follower.add(key);
+    if (cell.size === 0) for (const follower of this.followers) follower.add(key);
   }
 
-  replace(key: string, member: string, value: V): void {
-    const node = this.cell(key);
+  replace(node: Node, member: string, value: V): void {
     const cell = cellOf<V>(node);
     if (sameJson(cell.get(member), value)) return;
-    cell.set(member, value);
+    node.value = withMember(cell, member, value);
     this.changed(node);
   }
 
-  remove(key: string, member: string): void {
+  remove(node: Node, member: string): void {
+    const { key } = node;
     const counts = this.shared.get(key);
     const more = counts?.get(member);
     if (counts !== undefined && more !== undefined) {
@@ -112,22 +103,68 @@ export class RelationCells<V> implements Relation<V> {
       if (counts.size === 0) this.shared.delete(key);
       return;
     }
-    const node = this.cell(key);
     const cell = cellOf<V>(node);
-    cell.delete(member);
+    if (cell instanceof Map) cell.delete(member);
+    if (cell instanceof OneMember || cell.size === 0) node.value = empty;
     this.changed(node);
-    if (cell.size > 0) return;
-    node.value = empty;
+    if (node.value !== empty) return;
     for (const follower of this.followers) follower.remove(key);
     if (node.readers === undefined) this.cells.delete(key);
   }
 }
 
+/** Most cells have one member, and a Map costs four times as much. */
+class OneMember<V> implements ReadonlyMap<string, V> {
+  readonly member: string;
+  readonly value: V;
+
+  constructor(member: string, value: V) {
+    this.member = member;
+    this.value = value;
+  }
+
+  get size(): number {
+    return 1;
+  }
+  get(member: string): V | undefined {
+    return member === this.member ? this.value : undefined;
+  }
+  has(member: string): boolean {
+    return member === this.member;
+  }
+  keys(): MapIterator<string> {
+    return this.asMap().keys();
+  }
+  values(): MapIterator<V> {
+    return this.asMap().values();
+  }
+  entries(): MapIterator<[string, V]> {
+    return this.asMap().entries();
+  }
+  [Symbol.iterator](): MapIterator<[string, V]> {
+    return this.entries();
+  }
+  forEach(visit: (value: V, member: string, map: ReadonlyMap<string, V>) => void): void {
+    visit(this.value, this.member, this);
+  }
+  asMap(): Map<string, V> {
+    return new Map([[this.member, this.value]]);
+  }
+}
+
+/** The cell with the member in it; a Map is changed in place. */
+function withMember<V>(cell: ReadonlyMap<string, V>, member: string, value: V): ReadonlyMap<string, V> {
+  if (cell instanceof OneMember) {
+    return cell.member === member ? new OneMember(member, value) : (cell as OneMember<V>).asMap().set(member, value);
+  }
+  return cell instanceof Map && cell.size > 0 ? cell.set(member, value) : new OneMember(member, value);
+}
+
 /** Cells that are read and hold nothing share it. */
 const empty: ReadonlyMap<string, never> = new Map<string, never>();
 
-function cellOf<V>(node: Node): Map<string, V> {
-  return node.value as Map<string, V>;
+function cellOf<V>(node: Node): ReadonlyMap<string, V> {
+  return node.value as ReadonlyMap<string, V>;
 }
 
 export function newNode(family: Family, key: string, state: State, value: unknown): Node {
@@ -145,8 +182,8 @@ export function addReader(source: Node, reader: Node): void {
   else if (readers instanceof Set) readers.add(reader);
   else if (!Array.isArray(readers)) source.readers = readers === reader ? reader : [readers, reader];
   else if (!readers.includes(reader)) {
-    if (readers.length < FEW) readers.push(reader);
-    else source.readers = new Set([...readers, reader]);
+    // Not `push`: it makes room for sixteen more.
+    source.readers = readers.length < FEW ? readers.concat([reader]) : new Set([...readers, reader]);
   }
 }
 
@@ -157,9 +194,8 @@ export function removeReader(source: Node, reader: Node): void {
   } else if (readers instanceof Set) {
     if (readers.delete(reader) && readers.size === 0) source.readers = undefined;
   } else if (Array.isArray(readers)) {
-    const at = readers.indexOf(reader);
-    if (at >= 0) readers.splice(at, 1);
-    if (readers.length === 0) source.readers = undefined;
+    const rest = readers.filter((one) => one !== reader);
+    source.readers = rest.length > 1 ? rest : rest[0];
   }
 }
 

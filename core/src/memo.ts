@@ -10,8 +10,6 @@ import {
   DIRTY,
   type Effects,
   type Family,
-  type Gift,
-  giftId,
   newNode,
   type Node,
   none,
@@ -21,6 +19,8 @@ import {
   removeReader,
   RUNNING,
 } from "./memo-cells.ts";
+import { contentHash } from "./hash.ts";
+import { exchange, Gifts, type Given, nothingGiven, withdraw } from "./memo-gifts.ts";
 import { sameJson } from "./same.ts";
 
 export type { Effects, Relation } from "./memo-cells.ts";
@@ -44,6 +44,11 @@ export interface Graph {
   relation<V>(stage: string): Relation<V>;
   /** `cycle` is the value of a node that asks for itself. */
   derived<V>(stage: string, compute: (key: string) => V, cycle: V, equal?: (a: V, b: V) => boolean): Derived<V>;
+  /**
+   * A derived value that may be let go of while nobody asks: what remains is its digest, and it is computed again from the same inputs. For
+   * values that are large beside what it takes to compute them; they must be JSON.
+   */
+  fading<V>(stage: string, compute: (key: string) => V, cycle: V): Derived<V>;
   effects(stage: string, rank: number, run: (key: string, give: Give) => void, gone?: (key: string) => void): Effects;
   /** Effects that live exactly as long as their cell of the relation has members. */
   follow(relation: Relation<unknown>, effects: Effects): void;
@@ -62,6 +67,22 @@ class Failure {
   }
 }
 
+/** What is left of a value that was let go of. */
+class Faded {
+  readonly digest: string;
+
+  constructor(digest: string) {
+    this.digest = digest;
+  }
+}
+
+function digestOf(value: unknown): string {
+  return value === undefined ? "" : contentHash(value);
+}
+
+/** So many values that could fade are kept after a flush, the newest. */
+const HELD = 1_024;
+
 function attempt<V>(compute: () => V): V | Failure {
   try {
     return compute();
@@ -79,7 +100,8 @@ export function createGraph(failed: Failed): Graph {
   let counts: Record<string, number> = {};
   const due = new Map<number, Set<Node>>(); // effects to run, by rank
   const orphans = new Set<Node>();
-  const given = new Map<string, readonly Gift[]>();
+  const given = new Map<string, Given>();
+  const held = new Set<Node>(); // with a value that may fade, oldest first
 
   function read(node: Node): void {
     reading?.add(node);
@@ -142,6 +164,13 @@ export function createGraph(failed: Failed): Graph {
     else queue.add(node);
   }
 
+  /** Infinity where nothing is due. */
+  function lowestDue(): number {
+    let lowest = Number.POSITIVE_INFINITY;
+    for (const [rank, queue] of due) if (queue.size > 0 && rank < lowest) lowest = rank;
+    return lowest;
+  }
+
   function collectOrphans(): void {
     for (const node of orphans) {
       orphans.delete(node);
@@ -151,28 +180,83 @@ export function createGraph(failed: Failed): Graph {
     }
   }
 
-  /** What an owner gave is replaced by what it gives now: first come the new, so that what stays never goes away in between. */
-  function exchange(before: readonly Gift[], next: readonly Gift[]): void {
-    if (before.length === 0) {
-      for (const gift of next) gift.relation.add(gift.key, gift.member, gift.value);
-      return;
-    }
-    const left = new Map(before.map((gift) => [giftId(gift), gift]));
-    for (const gift of next) {
-      const id = giftId(gift);
-      if (left.delete(id)) gift.relation.replace(gift.key, gift.member, gift.value);
-      else gift.relation.add(gift.key, gift.member, gift.value);
-    }
-    for (const gift of left.values()) gift.relation.remove(gift.key, gift.member);
+  function derive<V>(
+    stage: string,
+    compute: (key: string) => V,
+    cycle: V,
+    equal: (a: V, b: V) => boolean,
+    fades: boolean,
+  ): Derived<V> {
+    const nodes = new Map<string, Node>();
+    const hold = (node: Node): void => {
+      if (!fades) return;
+      held.delete(node);
+      held.add(node);
+    };
+    const family: Family = {
+      stage,
+      compute(node) {
+        const before = node.value as V | Failure | Faded | undefined;
+        const after = attempt(() => record(node, () => compute(node.key)));
+        hold(node);
+        const same =
+          before !== undefined &&
+          !(before instanceof Failure) &&
+          !(after instanceof Failure) &&
+          (before instanceof Faded ? digestOf(after) === before.digest : equal(before, after));
+        if (!same || before instanceof Faded) node.value = after;
+        return !same;
+      },
+      forget(node) {
+        nodes.delete(node.key);
+        held.delete(node);
+      },
+    };
+    return {
+      get(key: string): V {
+        let node = nodes.get(key);
+        if (node === undefined) nodes.set(key, (node = newNode(family, key, DIRTY, undefined)));
+        if (node.state === RUNNING) return cycle;
+        read(node);
+        refresh(node);
+        if (node.value instanceof Faded) {
+          node.value = restored(node, () => compute(key));
+          hold(node);
+        }
+        if (node.value instanceof Failure) throw node.value.error;
+        return node.value as V;
+      },
+    };
   }
 
-  function collect(gifts: (give: Give) => void): readonly Gift[] {
-    const byId = new Map<string, Gift>();
+  /** Computes a faded value again. Its sources are known and unchanged: nothing is recorded. */
+  function restored<V>(node: Node, compute: () => V): V | Failure {
+    const outer = reading;
+    reading = undefined;
+    node.state = RUNNING;
+    counts["restored"] = (counts["restored"] ?? 0) + 1;
+    const value = attempt(compute);
+    node.state = CLEAN;
+    reading = outer;
+    return value;
+  }
+
+  function fade(): void {
+    for (const node of held) {
+      if (held.size <= HELD) return;
+      held.delete(node);
+      if (node.value !== undefined && !(node.value instanceof Failure)) node.value = new Faded(digestOf(node.value));
+    }
+  }
+
+  function collect(gifts: (give: Give) => void): Gifts {
+    const collected = new Gifts();
     gifts((relation, key, member, value) => {
-      const gift: Gift = { relation: cellsOf(relation), key, member, value };
-      byId.set(giftId(gift), gift);
+      const cell = cellsOf(relation).cell(key);
+      if (cell.readers === undefined) orphans.add(cell); // should the run end before anything is given
+      collected.put(cell, member, value);
     });
-    return [...byId.values()];
+    return collected;
   }
 
   return {
@@ -210,38 +294,9 @@ export function createGraph(failed: Failed): Graph {
 
     relation: <V>(stage: string) => new RelationCells<V>(stage, read, changed),
 
-    derived<V>(stage: string, compute: (key: string) => V, cycle: V, equal: (a: V, b: V) => boolean = sameJson) {
-      const nodes = new Map<string, Node>();
-      const family: Family = {
-        stage,
-        compute(node) {
-          const before = node.value as V | Failure | undefined;
-          const after = attempt(() => record(node, () => compute(node.key)));
-          if (
-            before !== undefined &&
-            !(before instanceof Failure) &&
-            !(after instanceof Failure) &&
-            equal(before, after)
-          ) {
-            return false;
-          }
-          node.value = after;
-          return true;
-        },
-        forget: (node) => void nodes.delete(node.key),
-      };
-      return {
-        get(key: string): V {
-          let node = nodes.get(key);
-          if (node === undefined) nodes.set(key, (node = newNode(family, key, DIRTY, undefined)));
-          if (node.state === RUNNING) return cycle;
-          read(node);
-          refresh(node);
-          if (node.value instanceof Failure) throw node.value.error;
-          return node.value as V;
-        },
-      };
-    },
+    derived: (stage, compute, cycle, equal = sameJson) => derive(stage, compute, cycle, equal, false),
+
+    fading: (stage, compute, cycle) => derive(stage, compute, cycle, sameJson, true),
 
     effects(
       stage: string,
@@ -250,7 +305,7 @@ export function createGraph(failed: Failed): Graph {
       gone?: (key: string) => void,
     ): Effects {
       const nodes = new Map<string, Node>();
-      const giftsOf = (node: Node): readonly Gift[] => (node.value as readonly Gift[] | undefined) ?? [];
+      const givenBy = (node: Node): Given => (node.value as Given | undefined) ?? nothingGiven;
       const family: Family = {
         stage,
         rank,
@@ -258,10 +313,7 @@ export function createGraph(failed: Failed): Graph {
           if (nodes.get(node.key) !== node) return false; // removed meanwhile
           const gifts = attempt(() => record(node, () => collect((give) => run(node.key, give))));
           if (gifts instanceof Failure) failed(stage, node.key, gifts.error);
-          else {
-            exchange(giftsOf(node), gifts);
-            node.value = gifts;
-          }
+          else node.value = exchange(givenBy(node), gifts);
           return false;
         },
         forget: () => undefined,
@@ -279,7 +331,7 @@ export function createGraph(failed: Failed): Graph {
           nodes.delete(key);
           due.get(rank)?.delete(node);
           link(node, new Set());
-          exchange(giftsOf(node), []);
+          withdraw(givenBy(node));
           gone?.(key);
         },
       };
@@ -290,8 +342,7 @@ export function createGraph(failed: Failed): Graph {
     },
 
     give(owner, gifts) {
-      const next = collect(gifts);
-      exchange(given.get(owner) ?? [], next);
+      const next = exchange(given.get(owner) ?? nothingGiven, collect(gifts));
       if (next.length === 0) given.delete(owner);
       else given.set(owner, next);
     },
@@ -299,16 +350,17 @@ export function createGraph(failed: Failed): Graph {
     flush() {
       counts = {};
       for (;;) {
-        const rank = Math.min(...[...due].filter(([, queue]) => queue.size > 0).map(([at]) => at));
+        const rank = lowestDue();
         const queue = due.get(rank);
         if (queue === undefined) break;
         for (const node of queue) {
           queue.delete(node);
           refresh(node);
-          if ([...due].some(([at, other]) => at < rank && other.size > 0)) break; // what it gave wakes an earlier stage
+          if (lowestDue() < rank) break; // what it gave wakes an earlier stage
         }
       }
       collectOrphans();
+      fade();
       return counts;
     },
   };

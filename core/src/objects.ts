@@ -13,6 +13,7 @@ import { type BackendTlsPolicy, parseBackendTlsPolicy } from "./kinds/gateway-ap
 import { type Gateway, type GatewayClass, parseGateway, parseGatewayClass } from "./kinds/gateway-api/gateway.ts";
 import { type HttpRoute, parseHttpRoute } from "./kinds/gateway-api/http-route.ts";
 import { parseReferenceGrant, type ReferenceGrant } from "./kinds/gateway-api/reference-grant.ts";
+import { createShared } from "./kinds/shared.ts";
 import type { Effects, Give, Graph, Input, Relation } from "./memo.ts";
 import type { Change, JwksState, Kind, KubeObject, ObjectKey } from "./world.ts";
 
@@ -51,7 +52,7 @@ export type PresentKind = "GatewayClass" | "Gateway" | "HTTPRoute" | "ApiPolicy"
 
 /** A target as policies name it; `section` is a listener or rule name, "" for all of it. */
 export function targetKey(kind: string, namespace: string, name: string, section = ""): string {
-  return `${kind}/${namespace}/${name}/${section}`;
+  return [kind, namespace, name, section].join("/"); // flat, unlike a template: these keys are kept
 }
 
 /** A rule of a policy's section authorization, as ApiGrants name it. */
@@ -79,6 +80,7 @@ export function createObjectStore(
     ApiConsumer: [],
     BackendTLSPolicy: [],
   };
+  const shared = createShared();
   const objects: Objects = {
     classes: graph.input("objects"),
     gateways: graph.input("objects"),
@@ -138,7 +140,7 @@ export function createObjectStore(
     Gateway: indexed(objects.gateways, "Gateway", parseGateway, (gateway, id, give) =>
       give(objects.gatewaysByClass, gateway.className, id, true),
     ),
-    HTTPRoute: indexed(objects.routes, "HTTPRoute", parseHttpRoute),
+    HTTPRoute: indexed(objects.routes, "HTTPRoute", (object) => parseHttpRoute(object, shared)),
     ReferenceGrant: indexed(objects.grants, "ReferenceGrant", parseReferenceGrant, (grant, id, give) =>
       give(objects.grantsByNamespace, grant.namespace, id, true),
     ),
@@ -146,11 +148,21 @@ export function createObjectStore(
       for (const target of policy.targets)
         give(objects.backendTlsByService, `${policy.namespace}/${target.name}`, id, true);
     }),
-    ApiPolicy: indexed(objects.policies, "ApiPolicy", parseApiPolicy, (policy, id, give) => {
-      for (const ref of policy.targetRefs) {
-        give(objects.policiesByTarget, targetKey(ref.kind, policy.key.namespace, ref.name, ref.sectionName), id, true);
-      }
-    }),
+    ApiPolicy: indexed(
+      objects.policies,
+      "ApiPolicy",
+      (object) => parseApiPolicy(object, shared),
+      (policy, id, give) => {
+        for (const ref of policy.targetRefs) {
+          give(
+            objects.policiesByTarget,
+            targetKey(ref.kind, policy.key.namespace, ref.name, ref.sectionName),
+            id,
+            true,
+          );
+        }
+      },
+    ),
     ApiConsumer: indexed(objects.consumers, "ApiConsumer", parseApiConsumer, (consumer, id, give) =>
       give(objects.consumersByNamespace, consumer.key.namespace, id, true),
     ),
@@ -176,5 +188,5 @@ export function createObjectStore(
 
 /** `namespace/name`, or the name alone where there is no namespace. */
 function keyId({ namespace, name }: ObjectKey): string {
-  return namespace === "" ? name : `${namespace}/${name}`;
+  return namespace === "" ? name : [namespace, name].join("/"); // flat, unlike a template: these keys are kept
 }

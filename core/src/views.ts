@@ -56,7 +56,7 @@ export function createViews(
     undefined,
   );
 
-  const attachments = graph.derived<Attachment>(
+  const attachments = graph.fading<Attachment>(
     "attachments",
     (id) => {
       const route = objects.routes.get(id);

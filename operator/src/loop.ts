@@ -2,7 +2,8 @@
  * Changes in, outputs out: the one caller of the engine. Until {@link Loop.start} changes are only collected; from then on they are taken in
  * at once when nothing happens, and together when much happens, in pieces that leave the event loop free for the streams of the proxies.
  */
-import type { Change, Engine, Kind, Output } from "@gatewarden/core/world.ts";
+import { inStartOrder } from "@gatewarden/core/start-order.ts";
+import type { Change, Engine, Output } from "@gatewarden/core/world.ts";
 import type { Clock } from "./clock.ts";
 import { keyText } from "./kube/kinds.ts";
 import { errorText, type Log } from "./log.ts";
@@ -40,25 +41,6 @@ const FIRST_PIECE = 64;
 const LARGEST_PIECE = 4_096;
 /** Of a first evaluation: the outputs of smaller pieces become garbage early, and memory never returned to the system stays small. */
 const CATCH_UP_PIECE = 256;
-/** What is referred to comes before what refers to it, so that at a start each unit is computed once. */
-const CATCH_UP_ORDER: readonly Kind[] = [
-  "GatewayClass",
-  "Namespace",
-  "ReferenceGrant",
-  "Secret",
-  "ConfigMap",
-  "Jwks",
-  "Certificate",
-  "Service",
-  "EndpointSlice",
-  "BackendTLSPolicy",
-  "ApiConsumer",
-  "ApiGrant",
-  "ApiPolicy",
-  "Gateway",
-  "HTTPRoute",
-];
-
 export function createLoop(options: LoopOptions): Loop {
   const { engine, clock, log, carryOut } = options;
   const soon = options.soon ?? ((task: () => void): void => void setImmediate(task));
@@ -156,8 +138,7 @@ export function createLoop(options: LoopOptions): Loop {
     async catchUp() {
       timerDue = false;
       do {
-        const rank = ({ key }: Change): number => CATCH_UP_ORDER.indexOf(key.kind);
-        const changes = take(Number.POSITIVE_INFINITY).sort((a, b) => rank(a) - rank(b));
+        const changes = inStartOrder(take(Number.POSITIVE_INFINITY));
         for (let at = 0; at === 0 || at < changes.length; at += CATCH_UP_PIECE) {
           evaluate(changes.slice(at, at + CATCH_UP_PIECE));
           await new Promise<void>(soon);

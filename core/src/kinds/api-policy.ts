@@ -13,6 +13,7 @@ import type { KubeObject, ObjectKey } from "../world.ts";
 import { fields } from "./json.ts";
 import { type ObjectIdentity, identityOf } from "./object.ts";
 import { SECTIONS, type SectionSpecs } from "./sections.ts";
+import { type Shared, unshared } from "./shared.ts";
 
 export const DEFAULTS = { mode: "Enforce", failurePolicy: "Closed", precedence: "Default" } as const;
 
@@ -136,7 +137,7 @@ export interface ParsedApiPolicy extends ObjectIdentity {
   readonly problems: readonly PolicyProblem[];
 }
 
-export function parseApiPolicy(object: KubeObject): ParsedApiPolicy {
+export function parseApiPolicy(object: KubeObject, shared: Shared = unshared): ParsedApiPolicy {
   const identity = identityOf("ApiPolicy", object);
   const problems: PolicyProblem[] = [];
   // The API server drops nulls of fields that it knows.
@@ -157,7 +158,7 @@ export function parseApiPolicy(object: KubeObject): ParsedApiPolicy {
   const targets = parseTargets(spec.get("targetRefs"), identity.key.namespace);
   if (spec.size > 0) problems.push(...targets.problems);
 
-  const { sections, broken, problems: sectionProblems } = parseSections(spec);
+  const { sections, broken, problems: sectionProblems } = parseSections(spec, shared);
   problems.push(...sectionProblems);
   const unknown = [...spec.keys()].filter((key) => !Object.hasOwn(specSchema.shape, key));
   problems.push(...unknown.slice(0, MAX_UNKNOWN).map((key) => unknownField(fieldPath("spec", [key]))));
@@ -169,14 +170,18 @@ export function parseApiPolicy(object: KubeObject): ParsedApiPolicy {
 
 const MAX_UNKNOWN = 16;
 
-function parseSections(spec: ReadonlyMap<string, unknown>): Pick<ParsedApiPolicy, "sections" | "broken" | "problems"> {
+function parseSections(
+  spec: ReadonlyMap<string, unknown>,
+  shared: Shared,
+): Pick<ParsedApiPolicy, "sections" | "broken" | "problems"> {
   const sections: Record<string, unknown> = {};
   const broken: SectionKey[] = [];
   const problems: PolicyProblem[] = [];
   for (const [key, schema] of Object.entries(SECTIONS)) {
     const section = key as SectionKey;
     if (!spec.has(section)) continue;
-    const parsed = parse(schema as z.ZodType, spec.get(section), `spec.${section}`);
+    const written = spec.get(section);
+    const parsed = shared.once(section, written, () => parse(schema as z.ZodType, written, `spec.${section}`));
     if (parsed.ok) {
       sections[section] = parsed.value;
     } else {

@@ -2,6 +2,7 @@
 import type { JsonObject, JsonValue, KubeObject } from "../../world.ts";
 import { fields, integer, items, optionalFields, present, text, texts } from "../json.ts";
 import { type Meta, metaOf } from "../meta.ts";
+import { type Shared, unshared } from "../shared.ts";
 import { GATEWAY_GROUP } from "./gateway.ts";
 
 export interface ParentRef {
@@ -99,14 +100,18 @@ export interface HttpRoute extends Meta {
   readonly rules: readonly RouteRule[];
 }
 
-export function parseHttpRoute(object: KubeObject): HttpRoute {
+export function parseHttpRoute(object: KubeObject, shared: Shared = unshared): HttpRoute {
   const spec = fields(object.spec);
   const meta = metaOf(object);
   return {
     ...meta,
-    parents: items(spec["parentRefs"]).map((item) => parseParentRef(item, meta.namespace)),
+    parents: shared.once(`parents ${meta.namespace}`, spec["parentRefs"], () =>
+      items(spec["parentRefs"]).map((item) => parseParentRef(item, meta.namespace)),
+    ),
     hostnames: texts(spec["hostnames"]).map((host) => host.toLowerCase()),
-    rules: (spec["rules"] === undefined ? [{}] : items(spec["rules"])).map((rule) => parseRule(rule, meta.namespace)),
+    rules: shared.once(`rules ${meta.namespace}`, spec["rules"], () =>
+      (spec["rules"] === undefined ? [{}] : items(spec["rules"])).map((rule) => parseRule(rule, meta.namespace)),
+    ),
   };
 }
 
