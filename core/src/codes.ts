@@ -22,6 +22,7 @@ export const codes: readonly Code[] = [
     "Service Unavailable",
     "The keys of the token's issuer were never obtained (jwks-unavailable).",
   ),
+  code("GW-AUTHN-006", 403, "Forbidden", "The token or certificate is that of an ApiConsumer that is suspended."),
   code("GW-ALLOW-001", 403, "Forbidden", "The address is on no allowlist."),
   code("GW-DENY-001", 403, "Forbidden", "The address is on a denylist."),
   code("GW-MTLS-001", 403, "Forbidden", "The client certificate is none of the listener's identities."),

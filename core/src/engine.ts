@@ -49,6 +49,7 @@ export function openEngine(options: EngineOptions, slices: readonly AnySlice[] =
     clock,
     backend: views.backend,
     consumers: (namespace, selector) => consumers.inNamespace(namespace, selector),
+    recognises: (namespace) => consumers.recognises(namespace),
     grants: (namespace, policy, rule) => grants.holders(namespace, policy, rule),
     source: jwks.declare,
     failed,

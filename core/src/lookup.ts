@@ -19,6 +19,7 @@ export interface LookupParts {
   readonly clock: Clock;
   backend: Views["backend"];
   readonly consumers: (namespace: string, selector: LabelSelector | undefined) => readonly Consumer[];
+  readonly recognises: Lookup["recognises"];
   readonly grants: Lookup["grants"];
   readonly failed: Failed;
   /** Says what the shell has to keep fetched under the id that is read. */
@@ -44,6 +45,7 @@ export function createLookup(parts: LookupParts, used: (cluster: ClusterUse) => 
       return objects.jwks.get(source.id);
     },
     consumers: (namespace, selector) => parts.consumers(namespace, selector),
+    recognises: (namespace) => parts.recognises(namespace),
     grants: (namespace, policy, rule) => parts.grants(namespace, policy, rule),
     backend(ref, from) {
       const namespace = ref.namespace ?? from.namespace;

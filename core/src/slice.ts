@@ -48,6 +48,8 @@ export interface Lookup {
   jwks(source: JwksSource): JwksState | undefined; // undefined: not fetched yet
   /** ApiConsumers of a namespace that match the selector (undefined: all), sorted by name; also suspended ones. */
   consumers(namespace: string, selector: LabelSelector | undefined): readonly Consumer[];
+  /** Whether any consumer of the namespace is known by its tokens, by its client certificates. */
+  recognises(namespace: string): { readonly tokens: boolean; readonly certificates: boolean };
   /**
    * Names of the consumers of the policy's namespace that an ApiGrant gives the right to this rule of the policy now, sorted. No grant, no
    * name. Asks for another evaluation when the next one begins or ends.
@@ -91,6 +93,8 @@ export interface Consumer {
    */
   readonly tokens: readonly TokenClaim[];
   readonly identities: readonly Identity[];
+  /** By age and name, over all namespaces: of several consumers that one credential is, the first counts. */
+  readonly seniority: string;
 }
 
 /** Every verified token of the issuer with this claim. */
@@ -113,7 +117,7 @@ export type Resolution<M> =
 
 /**
  * The slots of the fixed filter chain, in order (design: docs/design/filter-chain.md). Their names are keys of typed_per_filter_config.
- * `collect`, `collect-post` (envoy/collect.ts) and `query` (envoy/hide-parameters.ts) are Lua, so every scope disables them at virtual-host level like `lower` and `pick`; a route that
+ * `collect`, `collect-post` (envoy/collect.ts), `recognise` (envoy/recognise.ts) and `query` (envoy/hide-parameters.ts) are Lua, so every scope disables them at virtual-host level like `lower` and `pick`; a route that
  * needs one switches it on by its own configuration.
  */
 export type SlotName =
@@ -130,6 +134,8 @@ export type SlotName =
   | "jwt"
   | "api_key"
   | "basic"
+  | "names" // rbac, inert by itself: client certificates whose names have to be compared, for `recognise`
+  | "recognise" // lua: the consumer whose token or client certificate it is (envoy/recognise.ts)
   | "authn" // rbac: what the methods of a section cannot check themselves (certificate identities, namespace of an API key's consumer)
   | "consumer" // header_to_metadata: parts of headers that a formatter cannot cut out (consumer's name, cookies without credentials)
   | "query" // lua: credentials that stand in the query

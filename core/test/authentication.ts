@@ -27,9 +27,11 @@ export interface Fetched {
   readonly jwks?: Readonly<Record<string, JwksState>>;
 }
 
+type AuthenticationExtension = "jwt" | "api_key" | "names" | "recognise";
+
 export interface Translated {
   readonly routes: readonly JsonObject[];
-  readonly extensions: { readonly jwt: JsonObject; readonly api_key: JsonObject };
+  readonly extensions: Readonly<Record<AuthenticationExtension, JsonObject>>;
 }
 
 export function lookup(world: World & Fetched): Lookup {
@@ -48,11 +50,16 @@ export function translate(policies: Policies, world: World & Fetched = {}): Tran
     return [path, authentication.route?.(model, routeOf(source, { clientCertificates, audit })) ?? {}];
   });
   const all = pieces.map(([, piece]) => piece);
-  const extension = (slot: "jwt" | "api_key"): JsonObject =>
+  const extension = (slot: AuthenticationExtension): JsonObject =>
     authentication.extension?.(slot, gatewayEntries(slot, all), reads) ?? {};
   return {
     routes: pieces.flatMap(([path, piece]) => routesAt({ path, piece, own: [...own] })),
-    extensions: { jwt: extension("jwt"), api_key: extension("api_key") },
+    extensions: {
+      jwt: extension("jwt"),
+      api_key: extension("api_key"),
+      names: extension("names"),
+      recognise: extension("recognise"),
+    },
   };
 }
 

@@ -18,7 +18,10 @@ import { hostScope } from "../src/translate/host.ts";
 import type { JsonObject } from "../src/world.ts";
 
 /** Slots whose configuration comes by ECDS. */
-export type ExtensionSlot = Extract<SlotName, "jwt" | "api_key" | `rl-${"pre" | "post"}-gateway${"" | "-shared"}`>;
+export type ExtensionSlot = Extract<
+  SlotName,
+  "jwt" | "api_key" | "names" | "recognise" | `rl-${"pre" | "post"}-gateway${"" | "-shared"}`
+>;
 
 export interface ChainOptions {
   /** Envoy routes in order, as JSON; {@link toUpstream} is the action that reaches the echo upstream. */

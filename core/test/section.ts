@@ -78,6 +78,13 @@ export function lookupOf(world: World = {}): Lookup & { readonly times: readonly
             consumer.namespace === namespace &&
             Object.entries(selector?.matchLabels ?? {}).every(([key, value]) => consumer.labels[key] === value),
         ),
+    recognises: (namespace) => {
+      const own = (world.consumers ?? []).filter((consumer) => (consumer.namespace ?? "shop") === namespace);
+      return {
+        tokens: own.some(({ tokens = [] }) => tokens.length > 0),
+        certificates: own.some(({ identities = [] }) => identities.length > 0),
+      };
+    },
     grants: (namespace, policy, rule) => world.grants?.[`${namespace}/${policy}/${rule}`] ?? [],
     backend: ({ name, namespace, port }, from) => {
       const key = `${namespace ?? from.namespace}/${name}:${String(port)}`;
@@ -95,6 +102,7 @@ const nobody: Consumer = {
   attributes: {},
   tokens: [],
   identities: [],
+  seniority: "",
   suspended: false,
   liveKeys: [],
   password: undefined,

@@ -48,6 +48,7 @@ export function settle({ consumer, keys, password, tokens, identities }: Credent
       password: consumer.suspended ? undefined : password?.value,
       tokens: own(tokens),
       identities: own(identities),
+      seniority: `${consumer.creationTimestamp} ${namespace}/${name}`,
     },
     credentials: [
       ...settled.map(({ key, winner }) => keyStatus(key, winner, consumer)),

@@ -3,7 +3,7 @@ import { idOf } from "../kinds/meta.ts";
 import { compareText } from "../kinds/meta.ts";
 import type { Derived, Graph, Relation } from "../memo.ts";
 import type { Objects } from "../objects.ts";
-import type { Consumer, LabelSelector } from "../slice.ts";
+import type { Consumer, LabelSelector, Lookup } from "../slice.ts";
 import { claimsOf, type CredentialLookup, type Credentials, readCredentials } from "./credentials.ts";
 import { settle, type Settled } from "./settle.ts";
 
@@ -12,6 +12,7 @@ export interface Consumers {
   readonly credentials: Derived<Credentials | undefined>;
   readonly settled: Derived<Settled | undefined>;
   readonly inNamespace: (namespace: string, selector: LabelSelector | undefined) => readonly Consumer[];
+  readonly recognises: Lookup["recognises"];
 }
 
 /** Before everything that reads consumers. */
@@ -51,11 +52,23 @@ export function createConsumers(graph: Graph, objects: Objects, lookup: Credenti
         .sort((a, b) => compareText(idOf(a), idOf(b))),
     [],
   );
+  const recognised = graph.derived<ReturnType<Lookup["recognises"]>>(
+    "recognised-in-namespace",
+    (namespace) => {
+      const all = byNamespace.get(namespace);
+      return {
+        tokens: all.some(({ tokens }) => tokens.length > 0),
+        certificates: all.some(({ identities }) => identities.length > 0),
+      };
+    },
+    { tokens: false, certificates: false },
+  );
   return {
     credentials,
     settled,
     inNamespace: (namespace, selector) =>
       byNamespace.get(namespace).filter((consumer) => isSelected(consumer, selector)),
+    recognises: (namespace) => recognised.get(namespace),
   };
 }
 

@@ -1,10 +1,11 @@
 /** ApiConsumer: schema of its spec, and the parser. A consumer with problems has no credentials at all. */
 import { z } from "zod";
+import { regexFault } from "../envoy/re2.ts";
 import type { Problem } from "../problems.ts";
 import { dateTimeMs } from "../schema/date-time.ts";
 import { type Identity, identities } from "../schema/identity.ts";
 import { atomicList, listMap, listSet, textMap } from "../schema/list.ts";
-import { parse } from "../schema/parse.ts";
+import { invalid, parse, type Parsed } from "../schema/parse.ts";
 import { secretRef } from "../schema/reference.ts";
 import { type Immutable, defaultsTo, oneOrMore, rule } from "../schema/rule.ts";
 import { MAX_NAME, dateTime, name, text } from "../schema/text.ts";
@@ -36,9 +37,12 @@ function apiKey() {
 function token() {
   return z.strictObject({
     issuer: text().describe("What `iss` of the token is."),
-    claim: text(253).describe(
-      "Claim; `.` reaches into objects, but in names that hold `://`, which are taken as they are.",
-    ),
+    claim: rule(text(253), {
+      cel: "self.contains('://') || !self.matches(r'(^|[.])([.]|$)')",
+      message: "has an empty part",
+      fix: "write names with single dots between them",
+      check: (claim) => claimPath(claim).every((segment) => segment !== ""),
+    }).describe("Claim; `.` reaches into objects, but in names that hold `://`, which are taken as they are."),
     value: text().describe("What the claim holds: a text, whole number or boolean."),
   });
 }
@@ -107,7 +111,7 @@ export interface ParsedApiConsumer extends ObjectIdentity {
 
 export function parseApiConsumer(object: KubeObject): ParsedApiConsumer {
   const identity = identityOf("ApiConsumer", object);
-  const parsed = parse(specSchema, object.spec, "spec");
+  const parsed = parseSpec(object.spec);
   const spec = parsed.ok ? parsed.value : {};
   return {
     ...identity,
@@ -126,11 +130,29 @@ export function parseApiConsumer(object: KubeObject): ParsedApiConsumer {
       ...rest,
       claim: claimPath(claim),
     })),
-    identities: parsed.ok ? (spec.identities ?? []) : legible(object.spec, "identities", certificates),
+    identities: parsed.ok
+      ? (spec.identities ?? [])
+      : legible(object.spec, "identities", certificates).filter((one) => patternFault(one) === undefined),
     // Nobody can tell what a consumer with problems was meant to be: it is as good as suspended.
     suspended: parsed.ok ? (spec.suspended ?? DEFAULTS.suspended) : true,
     problems: parsed.ok ? [] : parsed.problems,
   };
+}
+
+function parseSpec(written: unknown): Parsed<z.output<typeof specSchema>> {
+  const parsed = parse(specSchema, written, "spec");
+  if (!parsed.ok) return parsed;
+  // One that Envoy refuses would take everybody's with it.
+  const [problem, ...others] = (parsed.value.identities ?? []).flatMap((one, at) => {
+    const fault = patternFault(one);
+    if (fault === undefined) return [];
+    return [invalid(`spec.identities[${at}].value`, fault, "write RE2 (https://github.com/google/re2/wiki/Syntax)")];
+  });
+  return problem === undefined ? parsed : { ok: false, problems: [problem, ...others] };
+}
+
+function patternFault({ type, value }: Identity): string | undefined {
+  return type === "Regex" ? regexFault(value) : undefined;
 }
 
 /** The entries that can be made out in a spec that cannot be taken as a whole. */

@@ -5,6 +5,7 @@
 import type { SlotName } from "../slice.ts";
 import { collectFilter } from "../envoy/collect.ts";
 import { hideParametersFilter } from "../envoy/hide-parameters.ts";
+import { namesFilter, recogniseFilter } from "../envoy/recognise.ts";
 import type { JsonObject } from "../world.ts";
 import { lowerScript, pickScript } from "./scope-picker.ts";
 
@@ -15,7 +16,7 @@ const FILTER = `${TYPE}extensions.filters.http.`;
 /** Request headers with this prefix are ours: a client's are removed before anything reads them, ours before the upstream does. */
 export const INTERNAL_PREFIX = "x-gatewarden-";
 export const SCOPE_HEADER = "x-gatewarden-scope";
-/** Says which of the credential filters that are never inert (api_key, basic) has to run; its value is the slot's name. */
+/** Says which of the filters has to run that are never inert (api_key, basic) or costly (names); its value is the slot's name. */
 export const AUTH_HEADER = "x-gatewarden-auth";
 /** `namespace/name` of the verified consumer. */
 export const CONSUMER_HEADER = "x-gatewarden-consumer";
@@ -89,6 +90,14 @@ const slots: readonly Slot[] = [
       forward_username_header: USER_HEADER,
     }),
   },
+  // Only where a route chose it: it compares names one by one.
+  { name: "names", from: "gateway", perRoute: [], inert: onlyWhenChosen("names", namesFilter(new Map())) },
+  {
+    name: "recognise",
+    from: "gateway",
+    perRoute: [`${FILTER}lua.v3.LuaPerRoute`, ...switchedOff],
+    inert: recogniseFilter(new Map()),
+  },
   { name: "authn", from: "chain", perRoute: rbacRoute, inert: rbac },
   {
     name: "consumer",
@@ -158,7 +167,7 @@ function discovered({ name, inert }: Slot): JsonObject {
 }
 
 /** Wraps a filter that is never inert so that it runs only where header `x-gatewarden-auth` names its slot. */
-export function onlyWhenChosen(slot: "api_key" | "basic", filter: JsonObject): JsonObject {
+export function onlyWhenChosen(slot: "api_key" | "basic" | "names", filter: JsonObject): JsonObject {
   const header = {
     name: "chosen",
     typed_config: {

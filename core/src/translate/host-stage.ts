@@ -17,7 +17,7 @@ import { byPrecedence, matchJson, type Ranked } from "./match.ts";
 import { brokenAnswer, closedAnswer, MISDIRECTED } from "./refusal.ts";
 import { type RuleOutput, type TlsToBackend, translateRule } from "./rule.ts";
 import { scopeName } from "./scope-picker.ts";
-import { ownerText, policyOwner, SHARED } from "./owner.ts";
+import { isOfConsumers, ownerText, policyOwner, SHARED } from "./owner.ts";
 import type { Wiring } from "./wiring.ts";
 
 export interface HostReads {
@@ -211,7 +211,7 @@ function giveNeeds(
     for (const service of output.services) give(wiring.gatewaysByService, service, gateway, true);
     for (const { slot, key, value, section, sources } of output.gateway) {
       give(wiring.entries, joinKey(gateway, slot), key, { section, json: value });
-      if (slot === "api_key")
+      if (isOfConsumers(slot))
         give(wiring.consumersOn, key, gateway, true); // the entry's key is the consumers' namespace
       else
         for (const owner of sources.map(policyOwner))

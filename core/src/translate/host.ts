@@ -2,6 +2,7 @@
  * One host pattern of an HCM: all routes that are found under it, as one ScopedRouteConfiguration with its RouteConfiguration inline
  * (docs/design/scopes.md). An edit of another host does not touch it.
  */
+import { RECOGNISED_HEADER } from "../envoy/recognise.ts";
 import type { JsonObject } from "../world.ts";
 import { AUTH_HEADER, CONSUMER_HEADER, SCOPE_HEADER, slotFault, TYPE } from "./chain.ts";
 import { ROUTE_METADATA } from "./local-reply.ts";
@@ -14,11 +15,12 @@ const idle = {
   lower: switchedOff,
   pick: switchedOff,
   collect: switchedOff,
+  recognise: switchedOff,
   query: switchedOff,
   "collect-post": switchedOff,
 } as const;
 
-const internalHeaders = [SCOPE_HEADER, AUTH_HEADER, CONSUMER_HEADER] as const;
+const internalHeaders = [SCOPE_HEADER, AUTH_HEADER, CONSUMER_HEADER, RECOGNISED_HEADER] as const;
 
 export interface HostContent {
   readonly routes: readonly JsonObject[]; // in order of precedence

@@ -117,6 +117,15 @@ const mappers: readonly Mapper[] = [
     challenge: true,
   },
   {
+    // slices/authentication/recognise.ts
+    when: `${details}.contains('#authentication/suspended')`,
+    code: "GW-AUTHN-006",
+    title: "Forbidden",
+    detail: "this consumer is suspended",
+    policy: metadata("authentication"),
+    status: 403,
+  },
+  {
     when: `${details}.startsWith('jwt_authn_access_denied') || ${details}.contains('#authentication') || response.code == 401`,
     code: "GW-AUTHN-002",
     title: "Unauthorized",

@@ -14,3 +14,8 @@ export function ownerText({ key }: Owner): string {
 export function policyOwner({ namespace, name, uid }: Source): Owner {
   return { key: { kind: "ApiPolicy", namespace, name }, uid, generation: SHARED };
 }
+
+/** Extensions whose entries are namespaces, and whose content is what the consumers there are known by. */
+export function isOfConsumers(slot: string): boolean {
+  return slot === "api_key" || slot === "names" || slot === "recognise";
+}

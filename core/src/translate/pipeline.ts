@@ -27,7 +27,7 @@ import { frontendPiece } from "./frontend-tls.ts";
 import { indexScope } from "./host.ts";
 import { hostResource } from "./host-stage.ts";
 import { listenerName } from "./listener.ts";
-import { SHARED } from "./owner.ts";
+import { isOfConsumers, SHARED } from "./owner.ts";
 import { createRetirement } from "./retire.ts";
 import type { TlsToBackend } from "./rule.ts";
 import { indexName, scopeName } from "./scope-picker.ts";
@@ -277,10 +277,9 @@ function resourceStages({ graph, objects, wiring, outbox, slices, lookup }: Pipe
         [...some].sort(([a], [b]) => compareText(a, b)).map(([name, { json }]) => [name, json]);
       const all = new Map([...sorted(left), ...sorted(entries)]);
       const config = slice?.extension?.(slot as SlotName, all, lookup) ?? gatewaySlots.get(slot);
-      const owners =
-        slot === "api_key"
-          ? consumerOwners(objects, [...entries.keys()].sort(compareText))
-          : [...wiring.entryOwners.get(key)].sort(([a], [b]) => compareText(a, b)).map(([, owner]) => owner);
+      const owners = isOfConsumers(slot)
+        ? consumerOwners(objects, [...entries.keys()].sort(compareText))
+        : [...wiring.entryOwners.get(key)].sort(([a], [b]) => compareText(a, b)).map(([, owner]) => owner);
       if (config !== undefined)
         outbox.resource({ gateway, type: "extension", name: slot, json: extensionJson(slot, config), owners });
     },
@@ -322,7 +321,7 @@ function resourceStages({ graph, objects, wiring, outbox, slices, lookup }: Pipe
   graph.follow(wiring.certificates, certificates);
 }
 
-/** Keys belong to the consumers, whichever policies let them in. */
+/** Credentials belong to the consumers, whichever policies let them in. */
 function consumerOwners(objects: Objects, namespaces: readonly string[]): readonly Owner[] {
   return namespaces.flatMap((namespace) =>
     [...objects.consumersByNamespace.get(namespace).keys()].sort(compareText).flatMap((id) => {

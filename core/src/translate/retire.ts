@@ -7,9 +7,9 @@ import type { SlotName } from "../slice.ts";
 
 /**
  * Not the limits of a Gateway: an edit changes their entries in place, and every change of such an extension fills its buckets again.
- * API keys are looked up by namespace whenever the extension is made: a revoked one goes at once, also from an entry that stays.
+ * API keys and consumers are looked up by namespace whenever the extension is made: a revoked one goes at once, also from an entry that stays.
  */
-const STAYING: ReadonlySet<string> = new Set<SlotName>(["jwt", "api_key"]);
+const STAYING: ReadonlySet<string> = new Set<SlotName>(["jwt", "api_key", "names", "recognise"]);
 /** Longer than a stream holds scopes back for what they wait for (3 s). */
 const GRACE_MS = 5_000;
 /** They go together: under churn the extension is not put out for each of them. */

@@ -7,9 +7,9 @@ import type { JsonObject } from "../../world.ts";
 
 export const certificatePresent: Branch["match"] = { tls_context: { presented: true } };
 
-/** Per-route configuration of slot authn: whoever carries none of these names in a verified certificate is refused. */
-export function onlyIdentities(identities: readonly Identity[], policy: string): JsonObject {
-  return denyWhere([{ policy, principals: [noneOf(identities.map(certificateWith))] }], "authn", false);
+/** Whoever carries none of these names in a verified certificate is refused. */
+export function onlyIdentities(identities: readonly Identity[]): JsonObject {
+  return noneOf(identities.map(certificateWith));
 }
 
 /** The same as a shadow rule: who would be refused is logged. `optional`: without a certificate nobody would. */

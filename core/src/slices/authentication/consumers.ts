@@ -11,7 +11,7 @@ import type { JsonObject } from "../../world.ts";
 import type { Place } from "./place.ts";
 
 /** Mutation of slot `select` that lets one of the filters run which are never inert. */
-export function choose(slot: "api_key" | "basic"): JsonObject {
+export function choose(slot: "api_key" | "basic" | "names"): JsonObject {
   const header = { key: AUTH_HEADER, value: slot };
   return { append: { header, append_action: "OVERWRITE_IF_EXISTS_OR_ADD" } };
 }
@@ -32,8 +32,8 @@ export function onlyNamespace(namespace: string, policy: string): JsonObject {
   return denyWhere([{ policy, principals: [noneOf([ours])] }], "authn", false);
 }
 
-/** Asks for the keys of a namespace on the Gateway. */
-export function keysOf(namespace: string): SharedEntry {
+/** Asks for what the consumers of a namespace are known by on the Gateway. */
+export function consumersOf(namespace: string): SharedEntry {
   return { key: namespace, value: { namespace } };
 }
 

@@ -1,5 +1,6 @@
 /** The resolved section: defaults filled in, references read, nothing left to look up. Frozen, JSON-like. */
 import type { Identity } from "../../schema/identity.ts";
+import type { Lookup } from "../../slice.ts";
 import type { Place } from "./place.ts";
 
 export interface Model {
@@ -17,6 +18,10 @@ export interface Model {
   readonly apiKey?: ApiKey;
   readonly basic?: Basic;
   readonly identities?: readonly Identity[];
+  /** Header that tells the upstream whose certificate it is. */
+  readonly certificateHeader?: string;
+  /** Whether any consumer of the namespace is known by a token, by a certificate. */
+  readonly recognises: ReturnType<Lookup["recognises"]>;
   /** What an Override takes and a nearer policy does not: it chooses as before, and is refused. */
   readonly dropped?: Dropped;
 }
@@ -37,6 +42,7 @@ export interface Issuer {
   readonly places: readonly Place[];
   readonly claims: readonly { readonly claim: string; readonly header: string }[];
   readonly rolesClaim?: readonly string[];
+  readonly consumerHeader?: string;
   readonly forwardToken: boolean;
   readonly clockSkewSeconds: number;
 }

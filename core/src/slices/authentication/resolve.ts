@@ -31,10 +31,22 @@ export function resolve(spec: Spec, at: At, lookup: Lookup): Resolution<Model> {
     ...(spec.apiKey === undefined ? {} : { apiKey: apiKeyOf(spec.apiKey, namespace, lookup) }),
     ...(spec.basic === undefined ? {} : { basic: basicOf(spec.basic, namespace, lookup) }),
     ...(spec.clientCertificate === undefined ? {} : { identities: spec.clientCertificate.identities }),
+    ...(spec.clientCertificate?.consumerHeader === undefined
+      ? {}
+      : { certificateHeader: spec.clientCertificate.consumerHeader }),
+    recognises: recognised(spec, lookup.recognises(namespace)),
   };
   const [error, ...errors] = problems.filter(({ severity }) => severity !== "warning");
   if (error !== undefined) return { ok: false, problems: [error, ...errors] };
   return problems.length === 0 ? { ok: true, model } : { ok: true, model, warnings: problems };
+}
+
+/** What no method asks for is not read, so that consumers of another kind change no route. */
+function recognised(
+  { jwt, clientCertificate }: Spec,
+  { tokens, certificates }: ReturnType<Lookup["recognises"]>,
+): Model["recognises"] {
+  return { tokens: jwt !== undefined && tokens, certificates: clientCertificate !== undefined && certificates };
 }
 
 function issuerOf(jwt: JwtSpec, keys: Keys): Issuer {
@@ -48,6 +60,7 @@ function issuerOf(jwt: JwtSpec, keys: Keys): Issuer {
     places: placesOf(from),
     claims: claimsToHeaders,
     ...(rolesClaim === undefined ? {} : { rolesClaim }),
+    ...(jwt.consumerHeader === undefined ? {} : { consumerHeader: jwt.consumerHeader }),
     forwardToken: jwt.forwardToken ?? DEFAULTS.forwardToken,
     // 0 would be Envoy's default of a minute.
     clockSkewSeconds: Math.max(1, Math.round(durationMs(jwt.clockSkew ?? DEFAULTS.clockSkew) / 1_000)),

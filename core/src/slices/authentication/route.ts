@@ -3,12 +3,15 @@
  * the first branch whose credential is present decides, good or bad; the last refuses, or lets pass where credentials are optional.
  */
 import type { Branch, Refusal, RouteContext, RoutePiece, SharedEntry, SlotName } from "../../slice.ts";
+import { denyWhere } from "../../envoy/rbac.ts";
+import type { Identity } from "../../schema/identity.ts";
 import type { JsonObject } from "../../world.ts";
 import { auditIdentities, certificatePresent, onlyIdentities } from "./certificate.ts";
 import { challengeOf } from "./challenge.ts";
-import { apiKeyRoute, basicRoute, choose, keysOf, onlyNamespace } from "./consumers.ts";
+import { apiKeyRoute, basicRoute, choose, consumersOf, onlyNamespace } from "./consumers.ts";
 import { identityPiece, type Verified } from "./identity.ts";
 import { requirement } from "./jwt.ts";
+import { recogniseCertificate, recogniseToken } from "./recognise.ts";
 import type { ApiKey, Basic, Issuer, Model } from "./model.ts";
 import { BASIC, distinctPlaces, firstCopy, type Place, present, samePlace, several } from "./place.ts";
 
@@ -55,7 +58,7 @@ function attemptsOf(model: Model, context: RouteContext): readonly Attempt[] {
     ...(dropped?.tokens ?? []).map((place) => droppedAttempt(present(place), context)),
     ...distinctPlaces(model.issuers.flatMap((issuer) => issuer.places)).flatMap((place) => {
       const issuers = model.issuers.filter((issuer) => issuer.places.some((other) => samePlace(place, other)));
-      const attempt = tokenAttempt(issuers, place, others);
+      const attempt = tokenAttempt(model, issuers, place, others, context);
       return attempt.forward ? [...copies(place, context), attempt] : [attempt];
     }),
     ...(dropped?.keys ?? []).map((place) => droppedAttempt(present(place), context)),
@@ -75,10 +78,7 @@ function attemptsOf(model: Model, context: RouteContext): readonly Attempt[] {
           {
             match: certificatePresent,
             split: context.clientCertificates !== "Strict",
-            piece: withIdentity(
-              { slots: { authn: onlyIdentities(identities, context.source.text) } },
-              { hidden: places },
-            ),
+            piece: withIdentity(certificatePiece(model, identities, context.source.text), { hidden: places }),
           },
         ]),
   ];
@@ -86,17 +86,24 @@ function attemptsOf(model: Model, context: RouteContext): readonly Attempt[] {
 
 /** Whether a token is forwarded is said per issuer, and the issuer is only known from the token: it is, where all of the place say so. */
 function tokenAttempt(
+  model: Model,
   issuers: readonly Issuer[],
   place: Place,
   others: (decides: Place, forward: boolean) => readonly Place[],
+  { source }: RouteContext,
 ): Attempt & { readonly forward: boolean } {
   const { route, shared } = requirement(issuers, [place]);
   const forward = issuers.every(({ forwardToken }) => forwardToken);
   const claims = [...new Set(issuers.flatMap((issuer) => issuer.claims.map(({ header }) => header)))];
+  const { piece: recognition, rules } = recogniseToken(model, issuers, source.text);
   const piece: BranchPiece = {
     ...(forward ? { select: firstCopy(place) } : {}),
-    slots: { jwt: route },
-    gateway: [{ slot: "jwt", ...shared }],
+    slots: {
+      jwt: route,
+      ...recognition.slots,
+      ...(rules.length === 0 ? {} : { authn: denyWhere(rules, "authn", false) }),
+    },
+    gateway: [{ slot: "jwt", ...shared }, ...(recognition.gateway ?? [])],
   };
   // jwt_authn finds its prefix anywhere in a header: what is forwarded must begin with it.
   return {
@@ -105,6 +112,14 @@ function tokenAttempt(
     forward,
     piece: withIdentity(piece, { hidden: others(place, forward), claims }),
   };
+}
+
+function certificatePiece(model: Model, identities: readonly Identity[], policy: string): BranchPiece {
+  const { piece, rules } = recogniseCertificate(model, policy);
+  const [first, ...others] = rules;
+  const strangers = onlyIdentities(identities);
+  const all = [{ policy, principals: [strangers, ...(first?.principals ?? [])] }, ...others];
+  return { ...piece, slots: { ...piece.slots, authn: denyWhere(all, "authn", false) } };
 }
 
 function keyAttempt(
@@ -124,7 +139,7 @@ function keyAttempt(
       api_key: apiKeyRoute([place], clients),
       ...(clients === undefined ? { authn: onlyNamespace(model.namespace, context.source.text) } : {}),
     },
-    gateway: [{ slot: "api_key", ...keysOf(model.namespace) }],
+    gateway: [{ slot: "api_key", ...consumersOf(model.namespace) }],
   };
   const { namespace, qualified } = model;
   const consumer = { by: "api_key", namespace, header: consumerHeader, qualified } as const;

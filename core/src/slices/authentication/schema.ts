@@ -98,6 +98,9 @@ function jwt() {
     rolesClaim: atomicList(text(), 8)
       .describe("Path of the claim that holds roles; absent: tokens of this issuer carry none.")
       .exactOptional(),
+    consumerHeader: identityHeader()
+      .describe("Header that tells the upstream which ApiConsumer the token is (`spec.jwt` there); absent: none.")
+      .exactOptional(),
     forwardToken: defaultsTo(z.boolean(), DEFAULTS.forwardToken)
       .describe("Whether the upstream sees the token.")
       .exactOptional(),
@@ -180,7 +183,14 @@ function section() {
     apiKey: apiKey().describe("API keys of ApiConsumers.").exactOptional(),
     basic: basic().describe("Name and password of ApiConsumers.").exactOptional(),
     clientCertificate: z
-      .strictObject({ identities: identities().describe("Who may call.") })
+      .strictObject({
+        identities: identities().describe("Who may call."),
+        consumerHeader: identityHeader()
+          .describe(
+            "Header that tells the upstream which ApiConsumer the certificate is (`spec.identities` there); absent: none.",
+          )
+          .exactOptional(),
+      })
       .describe("Verified client certificates; needs mtls.client on the listener.")
       .exactOptional(),
   });

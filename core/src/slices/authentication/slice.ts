@@ -3,6 +3,7 @@ import type { Slice } from "../../slice.ts";
 import { apiKeyExtension } from "./consumers.ts";
 import { jwtExtension } from "./jwt.ts";
 import type { Model } from "./model.ts";
+import { recogniseExtension } from "./recognise.ts";
 import { resolve } from "./resolve.ts";
 import { routePiece } from "./route.ts";
 import { cel, schema, type Spec } from "./schema.ts";
@@ -36,12 +37,14 @@ export const authentication: Slice<"authentication", Spec, Model> = {
             fix: "set mtls.client on the listener or Gateway",
           },
         ],
-  identityHeaders: ({ issuers, apiKey, basic }) => [
+  identityHeaders: ({ issuers, apiKey, basic, certificateHeader }) => [
     ...new Set(
       [
         ...issuers.flatMap(({ claims }) => claims.map(({ header }) => header)),
         apiKey?.consumerHeader,
         basic?.consumerHeader,
+        certificateHeader,
+        ...issuers.map(({ consumerHeader }) => consumerHeader),
       ].filter((header) => header !== undefined),
     ),
   ],
@@ -52,5 +55,10 @@ export const authentication: Slice<"authentication", Spec, Model> = {
       ...(dropped?.tokens ?? []),
       ...(dropped?.keys ?? []),
     ].flatMap((place) => (place.in === "header" ? [place.name.toLowerCase()] : [])),
-  extension: (slot, entries, lookup) => (slot === "jwt" ? jwtExtension(entries) : apiKeyExtension(entries, lookup)),
+  extension: (slot, entries, lookup) => {
+    if (slot === "jwt") return jwtExtension(entries);
+    return slot === "names" || slot === "recognise"
+      ? recogniseExtension(slot, entries, lookup)
+      : apiKeyExtension(entries, lookup);
+  },
 };

@@ -57,6 +57,7 @@ function keptMethods(floor: Model, near: Model): Kept<Model> {
   if (basic?.ok === false) return basic;
   const identities = near.identities && keptIdentities(floorIdentities, near.identities);
   if (identities?.ok === false) return identities;
+  const certificateHeader = floor.certificateHeader ?? near.certificateHeader;
   return {
     ok: true,
     value: {
@@ -65,6 +66,7 @@ function keptMethods(floor: Model, near: Model): Kept<Model> {
       ...(apiKey === undefined ? {} : { apiKey: apiKey.value }),
       ...(basic === undefined ? {} : { basic: basic.value }),
       ...(identities === undefined ? {} : { identities: identities.value }),
+      ...(certificateHeader === undefined ? {} : { certificateHeader }),
       ...droppedOf(floor, near, { issuers, apiKey: apiKey?.value }),
     },
   };
@@ -114,6 +116,7 @@ function keptIssuer(floor: Issuer, near: Issuer): Kept<Issuer> {
   const places = keptPlaces(floor.places, near.places, placesOf(DEFAULTS.jwtFrom));
   if (!places.ok) return { ok: false, other: `${places.other} for tokens ${of}` };
   const headers = new Set(floor.claims.map(({ header }) => header));
+  const consumerHeader = floor.consumerHeader ?? near.consumerHeader;
   return {
     ok: true,
     value: {
@@ -124,6 +127,7 @@ function keptIssuer(floor: Issuer, near: Issuer): Kept<Issuer> {
         : { algorithms: near.algorithms, keys: keysFor(floor.keys, near.algorithms, allowed) }),
       places: places.value,
       claims: [...floor.claims, ...near.claims.filter(({ header }) => !headers.has(header))],
+      ...(consumerHeader === undefined ? {} : { consumerHeader }),
       forwardToken: floor.forwardToken && near.forwardToken,
       clockSkewSeconds: Math.min(floor.clockSkewSeconds, near.clockSkewSeconds),
     },

@@ -58,6 +58,11 @@ function headerProblems(spec: Spec, path: string): readonly Problem[] {
     ...(spec.jwt ?? []).flatMap(({ claimsToHeaders = [] }, jwt) =>
       claimsToHeaders.map(({ header }, at) => ({ header, field: `${path}.jwt[${jwt}].claimsToHeaders[${at}].header` })),
     ),
+    ...(spec.jwt ?? []).map(({ consumerHeader }, at) => ({
+      header: consumerHeader,
+      field: `${path}.jwt[${at}].consumerHeader`,
+    })),
+    { header: spec.clientCertificate?.consumerHeader, field: `${path}.clientCertificate.consumerHeader` },
     { header: spec.apiKey?.consumerHeader, field: `${path}.apiKey.consumerHeader` },
     { header: spec.basic?.consumerHeader, field: `${path}.basic.consumerHeader` },
   ];
