@@ -4,6 +4,7 @@ const USAGE = `gatewarden COMMAND [flags]
 
   operator    watches a cluster and configures its proxies
   bootstrap   prints the bootstrap of a proxy
+  drain       beside a proxy in its pod: ends its connections in time
   translate   offline: what each proxy would get, and each object's status
   run         offline: serves manifests from a folder to an Envoy that it starts
 
@@ -23,6 +24,8 @@ export async function main(args: readonly string[]): Promise<number> {
       return (await import("./commands/operator.ts")).operator(rest);
     case "bootstrap":
       return (await import("./commands/bootstrap.ts")).bootstrap(rest);
+    case "drain":
+      return (await import("./commands/drain.ts")).drain(rest);
     case "translate":
       return (await import("./commands/translate.ts")).translate(rest);
     case "run":

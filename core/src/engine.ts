@@ -2,6 +2,7 @@
 import { createClock } from "./clock.ts";
 import { createConsumers } from "./consumers/view.ts";
 import { createGrants } from "./grants/view.ts";
+import { createInfrastructure } from "./infrastructure/stage.ts";
 import { createJwksSources } from "./jwks-sources.ts";
 import { createLookup, createSections, type LookupParts, sectionKey } from "./lookup.ts";
 import { createGraph, type Failed } from "./memo.ts";
@@ -41,8 +42,13 @@ export function openEngine(options: EngineOptions, slices: readonly AnySlice[] =
   const clock = createClock(graph);
   const outbox = createOutbox();
   const wiring = createWiring(graph);
-  const views = createViews(graph, objects, options.controllerName, slices, (policy, slice) =>
-    sections.get(sectionKey(policyId(policy), slice.key)),
+  const views = createViews(
+    graph,
+    objects,
+    options.controllerName,
+    slices,
+    (policy, slice) => sections.get(sectionKey(policyId(policy), slice.key)),
+    options.infrastructure !== undefined,
   );
   const lookupParts: LookupParts = {
     objects,
@@ -72,6 +78,15 @@ export function openEngine(options: EngineOptions, slices: readonly AnySlice[] =
     logDirectory: options.logDirectory,
     backendTls: (service, port) => backendTls.of(service, port),
   });
+  if (options.infrastructure !== undefined)
+    createInfrastructure({
+      graph,
+      objects,
+      views,
+      outbox,
+      options: options.infrastructure,
+      logDirectory: options.logDirectory,
+    });
   createStatuses({
     graph,
     objects,
@@ -81,6 +96,7 @@ export function openEngine(options: EngineOptions, slices: readonly AnySlice[] =
     consumers,
     backendTls,
     controllerName: options.controllerName,
+    inCluster: options.infrastructure !== undefined,
   });
 
   const engine: Engine = {

@@ -11,6 +11,7 @@ import { deniedValues, parseConfigMap, parseSecret, type StoredValues } from "./
 import { type CertManagerCertificate, parseCertificate } from "./kinds/cert-manager.ts";
 import { type BackendTlsPolicy, parseBackendTlsPolicy } from "./kinds/gateway-api/backend-tls-policy.ts";
 import { type Gateway, type GatewayClass, parseGateway, parseGatewayClass } from "./kinds/gateway-api/gateway.ts";
+import { type ParsedProxyConfig, parseProxyConfig } from "./kinds/proxy-config.ts";
 import { type HttpRoute, parseHttpRoute } from "./kinds/gateway-api/http-route.ts";
 import { parseReferenceGrant, type ReferenceGrant } from "./kinds/gateway-api/reference-grant.ts";
 import { createShared } from "./kinds/shared.ts";
@@ -26,6 +27,7 @@ export interface Objects {
   readonly policies: Input<ParsedApiPolicy>;
   readonly consumers: Input<ParsedApiConsumer>;
   readonly apiGrants: Input<ParsedApiGrant>;
+  readonly proxyConfigs: Input<ParsedProxyConfig>;
   readonly services: Input<Service>;
   readonly slices: Input<EndpointSlice>;
   readonly namespaces: Input<Readonly<Record<string, string>>>; // labels
@@ -90,6 +92,7 @@ export function createObjectStore(
     policies: graph.input("objects"),
     consumers: graph.input("objects"),
     apiGrants: graph.input("objects"),
+    proxyConfigs: graph.input("objects"),
     services: graph.input("objects"),
     slices: graph.input("objects"),
     namespaces: graph.input("objects"),
@@ -170,6 +173,7 @@ export function createObjectStore(
       for (const rule of right?.rules ?? [])
         give(objects.apiGrantsByRule, ruleKey(namespace, right?.policy ?? "", rule), id, true);
     }),
+    ProxyConfig: indexed(objects.proxyConfigs, "ProxyConfig", parseProxyConfig),
     Service: indexed(objects.services, "Service", parseService),
     EndpointSlice: indexed(objects.slices, "EndpointSlice", parseEndpointSlice, (slice, id, give) =>
       give(objects.slicesByService, `${slice.namespace}/${slice.service}`, id, true),

@@ -4,6 +4,7 @@ import { joinKey, splitKey } from "./key.ts";
 import { compareText } from "./kinds/meta.ts";
 import type {
   CertificateChange,
+  InfrastructureChange,
   JsonObject,
   ObjectKey,
   ObjectStatus,
@@ -27,11 +28,13 @@ export interface Outbox {
   retract(gateway: string, type: ResourceType, name: string): void;
   status(key: ObjectKey, status: ObjectStatus | undefined): void;
   certificate(change: CertificateChange): void;
+  infrastructure(change: InfrastructureChange): void;
   /** What changed since the last call, in a fixed order. */
   take(): {
     readonly resources: readonly ResourceChange[];
     readonly statuses: readonly StatusChange[];
     readonly certificates: readonly CertificateChange[];
+    readonly infrastructure: readonly InfrastructureChange[];
   };
 }
 
@@ -40,6 +43,7 @@ export function createOutbox(): Outbox {
   const resources = new Map<string, ResourceChange>();
   const statuses = new Map<string, StatusChange>();
   const certificates = new Map<string, CertificateChange>();
+  const infrastructure = new Map<string, InfrastructureChange>();
 
   /** Queues a change unless the shell knows the content; what was queued before it in the same pass is superseded. */
   function tell<T>(queue: Map<string, T>, id: string, content: unknown, change: T): void {
@@ -64,9 +68,17 @@ export function createOutbox(): Outbox {
     certificate(change) {
       tell(certificates, joinKey("certificate", change.namespace, change.name), change.object, change);
     },
+    infrastructure(change) {
+      tell(infrastructure, joinKey("infrastructure", change.gateway), change.objects, change);
+    },
     take() {
-      const taken = { resources: inOrder(resources), statuses: inOrder(statuses), certificates: inOrder(certificates) };
-      for (const queue of [resources, statuses, certificates]) queue.clear();
+      const taken = {
+        resources: inOrder(resources),
+        statuses: inOrder(statuses),
+        certificates: inOrder(certificates),
+        infrastructure: inOrder(infrastructure),
+      };
+      for (const queue of [resources, statuses, certificates, infrastructure]) queue.clear();
       return taken;
     },
   };

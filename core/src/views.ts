@@ -17,6 +17,8 @@ import type { AnySlice } from "./slices.ts";
 export interface OwnGateway {
   readonly gateway: Gateway;
   readonly listeners: readonly Listener[];
+  /** Its proxies run in pods that we make: addresses and low ports are the Service's. */
+  readonly inCluster: boolean;
 }
 
 export interface Views {
@@ -44,6 +46,7 @@ export function createViews(
   controllerName: string,
   slices: readonly AnySlice[],
   state: Views["state"],
+  inCluster = false,
 ): Views {
   const gateways = graph.derived<OwnGateway | undefined>(
     "gateways",
@@ -51,7 +54,7 @@ export function createViews(
       const gateway = objects.gateways.get(id);
       if (gateway === undefined || objects.classes.get(gateway.className)?.controllerName !== controllerName)
         return undefined;
-      return { gateway, listeners: listenersOf(gateway) };
+      return { gateway, listeners: listenersOf(gateway, inCluster), inCluster };
     },
     undefined,
   );

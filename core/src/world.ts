@@ -13,6 +13,7 @@ export type Kind =
   | "ApiPolicy"
   | "ApiConsumer"
   | "ApiGrant"
+  | "ProxyConfig"
   | "Namespace"
   | "Service"
   | "EndpointSlice"
@@ -45,7 +46,13 @@ export interface KubeObject {
     readonly deletionTimestamp?: string;
     readonly labels?: Readonly<Record<string, string>>;
     readonly annotations?: Readonly<Record<string, string>>;
-    readonly ownerReferences?: readonly { readonly uid: string; readonly kind: string; readonly name: string }[];
+    readonly ownerReferences?: readonly {
+      readonly uid: string;
+      readonly kind: string;
+      readonly name: string;
+      readonly apiVersion?: string;
+      readonly controller?: boolean;
+    }[];
   };
   readonly spec?: unknown;
   readonly status?: unknown;
@@ -112,6 +119,13 @@ export interface CertificateChange {
   readonly namespace: string;
   readonly name: string;
   readonly object: KubeObject | undefined;
+}
+
+/** What runs in the cluster for one Gateway: whole objects for server-side apply, whose owner is the Gateway. */
+export interface InfrastructureChange {
+  readonly gateway: string; // "namespace/name"
+  /** undefined: nothing is wanted any more; "keep": nobody can tell now, so what is there stays. */
+  readonly objects: readonly KubeObject[] | "keep" | undefined;
 }
 
 /** The status that an object should have, as far as the core knows it; Programmed is added from the book of acknowledgements. */
@@ -197,6 +211,8 @@ export interface Output {
   readonly resources: readonly ResourceChange[];
   readonly statuses: readonly StatusChange[];
   readonly certificates: readonly CertificateChange[];
+  /** Only with {@link EngineOptions.infrastructure}. */
+  readonly infrastructure?: readonly InfrastructureChange[];
   readonly watch: { readonly add: readonly ObjectKey[]; readonly remove: readonly ObjectKey[] }; // Secrets and ConfigMaps
   readonly jwks: { readonly add: readonly JwksSource[]; readonly remove: readonly string[] };
   readonly nextEvaluationMs: number | undefined; // epoch ms at which something expires or begins: call apply([]) then
@@ -220,4 +236,23 @@ export interface EngineOptions {
   readonly controllerName: string; // gatewarden.io/gateway-controller
   readonly requirePolicy: boolean;
   readonly logDirectory: string; // where File sinks may write, in the proxy's file system
+  /** Proxies run in the cluster; without it somebody else starts them. */
+  readonly infrastructure?: InfrastructureOptions;
+}
+
+export interface InfrastructureOptions {
+  readonly namespace: string; // the operator's, where ConfigMap gatewarden-ca is
+  readonly image: string; // Envoy
+  /** Image with `gatewarden drain`; without it a proxy that ends only waits for its connections. */
+  readonly agentImage?: string;
+  /** Envoy's bootstrap for "namespace/name"; a pure function. */
+  readonly bootstrap: (gateway: string, paths: ProxyPaths) => JsonObject;
+}
+
+/** Where a proxy's container has what its bootstrap names. */
+export interface ProxyPaths {
+  readonly tokenFile: string;
+  readonly caFile: string;
+  readonly adminSocket: string;
+  readonly readyPort: number;
 }

@@ -25,7 +25,7 @@ export function definition(kind: DefinedKind): SchemaNode {
           name: VERSION,
           served: true,
           storage: true,
-          subresources: { status: {} },
+          ...(kind.status === undefined ? {} : { subresources: { status: {} } }),
           additionalPrinterColumns: kind.columns,
           schema: { openAPIV3Schema: schemaOf(kind) },
         },
@@ -44,7 +44,7 @@ function schemaOf(kind: DefinedKind): SchemaNode {
       kind: { type: "string" },
       metadata: { type: "object" },
       spec: structural(kind.spec, "preserve"),
-      status: structural(kind.status, "prune"),
+      ...(kind.status === undefined ? {} : { status: structural(kind.status, "prune") }),
     },
   };
 }

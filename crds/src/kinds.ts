@@ -3,6 +3,7 @@ import type { z } from "zod";
 import { specSchema as consumerSpec } from "@gatewarden/core/kinds/api-consumer.ts";
 import { specSchema as grantSpec } from "@gatewarden/core/kinds/api-grant.ts";
 import { specSchema as policySpec } from "@gatewarden/core/kinds/api-policy.ts";
+import { specSchema as proxySpec } from "@gatewarden/core/kinds/proxy-config.ts";
 import { consumerStatus, grantStatus, policyStatus } from "./status.ts";
 
 export const GROUP = "gatewarden.io";
@@ -10,7 +11,7 @@ export const VERSION = "v1alpha1";
 
 export interface Column {
   readonly name: string;
-  readonly type: "string" | "boolean" | "date";
+  readonly type: "string" | "boolean" | "date" | "integer";
   readonly jsonPath: string;
   readonly description?: string;
 }
@@ -22,7 +23,8 @@ export interface DefinedKind {
   readonly description: string;
   readonly labels: Readonly<Record<string, string>>;
   readonly spec: z.ZodObject;
-  readonly status: z.ZodObject;
+  /** Absent: nothing is written into the object, those that name it say how it stands. */
+  readonly status?: z.ZodObject;
   readonly columns: readonly Column[];
 }
 
@@ -87,6 +89,22 @@ export const KINDS: readonly DefinedKind[] = [
       { name: "Left", type: "string", jsonPath: ".status.timeLeft", description: "How long it still holds" },
       { name: "Expires", type: "string", jsonPath: ".spec.expiresAt" },
       ...STATE,
+    ],
+  },
+  {
+    kind: "ProxyConfig",
+    plural: "proxyconfigs",
+    shortName: "apx",
+    description:
+      "How the proxies of a Gateway run in the cluster. Named by `spec.parametersRef` of a GatewayClass, or by " +
+      "`spec.infrastructure.parametersRef` of a Gateway in the same namespace, whose fields win.",
+    labels: {},
+    spec: proxySpec,
+    columns: [
+      { name: "Replicas", type: "integer", jsonPath: ".spec.replicas" },
+      { name: "Most", type: "integer", jsonPath: ".spec.autoscaling.maxReplicas" },
+      { name: "Service", type: "string", jsonPath: ".spec.service.type" },
+      { name: "Age", type: "date", jsonPath: ".metadata.creationTimestamp" },
     ],
   },
 ];

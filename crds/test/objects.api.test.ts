@@ -2,6 +2,7 @@
 import { afterAll, beforeAll, describe, expect, it } from "@jest/globals";
 import { parseApiConsumer } from "@gatewarden/core/kinds/api-consumer.ts";
 import { parseApiPolicy } from "@gatewarden/core/kinds/api-policy.ts";
+import { parseProxyConfig } from "@gatewarden/core/kinds/proxy-config.ts";
 import type { Problem } from "@gatewarden/core/problems.ts";
 import type { KubeObject } from "@gatewarden/core/world.ts";
 import { ACCEPTED as SECTIONS } from "../../core/test/sections/accepted.ts";
@@ -16,6 +17,7 @@ import { ACCEPTED, type ObjectCase, REFUSED } from "./objects.ts";
 const START_LIMIT_MS = 15 * 60_000;
 
 function problemsOf(object: KubeObject): readonly Problem[] {
+  if (object.kind === "ProxyConfig") return parseProxyConfig(object).problems;
   return object.kind === "ApiPolicy" ? parseApiPolicy(object).problems : parseApiConsumer(object).problems;
 }
 

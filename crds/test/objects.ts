@@ -2,7 +2,7 @@
 
 export interface ObjectCase {
   readonly what: string;
-  readonly kind: "ApiPolicy" | "ApiConsumer";
+  readonly kind: "ApiPolicy" | "ApiConsumer" | "ProxyConfig";
   readonly spec: unknown;
   /** Of the refusal: the field and what is said, by the parser. */
   readonly path?: string;
@@ -20,6 +20,7 @@ const policy = (spec: object): Pick<ObjectCase, "kind" | "spec"> => ({ kind: "Ap
 const targeting = (...targetRefs: readonly unknown[]): Pick<ObjectCase, "kind" | "spec"> =>
   policy({ targetRefs, denylist });
 const consumer = (spec: unknown): Pick<ObjectCase, "kind" | "spec"> => ({ kind: "ApiConsumer", spec });
+const proxies = (spec: unknown): Pick<ObjectCase, "kind" | "spec"> => ({ kind: "ProxyConfig", spec });
 
 export const ACCEPTED: readonly ObjectCase[] = [
   {
@@ -53,9 +54,71 @@ export const ACCEPTED: readonly ObjectCase[] = [
     }),
   },
   { what: "a consumer without credentials", ...consumer({ type: "Person" }) },
+  {
+    what: "a proxy configuration with everything",
+    ...proxies({
+      autoscaling: { minReplicas: 1, maxReplicas: 5, cpuUtilization: 50 },
+      resources: { requests: { cpu: "250m", memory: "256Mi" }, limits: { cpu: "1.5", memory: "1Gi" } },
+      image: `registry.test:5000/envoy/envoy@sha256:${"0".repeat(64)}`,
+      service: {
+        type: "LoadBalancer",
+        annotations: { "example.com/scheme": "internal, or so" },
+        loadBalancerClass: "example.com/internal",
+        externalTrafficPolicy: "Local",
+      },
+      logLevel: "info",
+      drainTime: "1m30s",
+      labels: { team: "shop" },
+    }),
+  },
+  { what: "a proxy configuration with a number", ...proxies({ replicas: 1 }) },
+  { what: "an autoscaler with its default", ...proxies({ autoscaling: { maxReplicas: 2 } }) },
 ];
 
 export const REFUSED: readonly ObjectCase[] = [
+  { what: "a proxy configuration without a spec", ...proxies(undefined), path: "spec", message: /missing/ },
+  { what: "a proxy configuration that says nothing", ...proxies({}), path: "spec", message: /says nothing/ },
+  {
+    what: "a number and an autoscaler",
+    ...proxies({ replicas: 2, autoscaling: { maxReplicas: 3 } }),
+    path: "spec",
+    message: /both replicas and autoscaling/,
+  },
+  {
+    what: "an autoscaler with fewer at most than at least",
+    ...proxies({ autoscaling: { maxReplicas: 1 } }),
+    path: "spec.autoscaling",
+    message: /fewer maxReplicas/,
+  },
+  { what: "no replicas", ...proxies({ replicas: 0 }), path: "spec.replicas", message: /too small/ },
+  {
+    what: "an amount that is none",
+    ...proxies({ resources: { requests: { memory: "lots" } } }),
+    path: "spec.resources.requests.memory",
+    message: /no quantity/,
+  },
+  { what: "an image with a space", ...proxies({ image: "envoy 1" }), path: "spec.image", message: /no image/ },
+  {
+    what: "a Service of another type",
+    ...proxies({ service: { type: "ExternalName" } }),
+    path: "spec.service.type",
+    message: /not known/,
+  },
+  {
+    what: "an annotation with a space in its key",
+    ...proxies({ service: { annotations: { "a b": "c" } } }),
+    path: "spec.service.annotations",
+    message: /no annotation/,
+  },
+  { what: "a label that is none", ...proxies({ labels: { a: "b c" } }), path: "spec.labels", message: /no label/ },
+  { what: "no time to drain", ...proxies({ drainTime: "0s" }), path: "spec.drainTime", message: /no duration/ },
+  {
+    what: "a field of a later version of proxies",
+    ...proxies({ replicas: 1, mesh: {} }),
+    path: "spec.mesh",
+    message: /^unknown field spec\.mesh$/,
+    admitted: true,
+  },
   { what: "a policy without a spec", kind: "ApiPolicy", spec: undefined, path: "spec", message: /missing or empty/ },
   { what: "a policy that says nothing", ...policy({}), path: "spec", message: /missing or empty/ },
   { what: "a policy without a section", ...policy({ targetRefs: [target] }), path: "spec", message: /no section/ },

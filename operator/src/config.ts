@@ -9,11 +9,21 @@ export interface IssuerRef {
   readonly name: string;
 }
 
+/** How proxies run in the cluster. */
+export interface ProxyPlace {
+  readonly image: string;
+  readonly agentImage: string | undefined;
+  /** HOST:PORT of this operator as proxies see it. */
+  readonly xdsAddress: string;
+}
+
 export interface OperatorConfig {
   readonly kubeconfig: string | undefined;
   readonly namespace: string;
   readonly xdsAddress: Address;
   readonly metricsAddress: Address;
+  /** Undefined: somebody else starts the proxies. */
+  readonly infrastructure: ProxyPlace | undefined;
   readonly issuer: IssuerRef;
   readonly requirePolicy: boolean;
   readonly logDirectory: string;
@@ -24,12 +34,19 @@ export interface OperatorConfig {
 
 export type Parsed<T> = { readonly ok: true; readonly value: T } | { readonly ok: false; readonly message: string };
 
+const PROXY_IMAGE = "docker.io/envoyproxy/envoy:distroless-v1.40.0";
+
 export const OPERATOR_USAGE = `gatewarden operator [flags]
   --kubeconfig FILE           default: KUBECONFIG, else the pod's service account
   --namespace NAME            where the operator's own objects live (default gatewarden-system)
   --xds-address HOST:PORT     where proxies connect (default 0.0.0.0:18000)
   --metrics-address HOST:PORT /metrics, /healthz, /readyz (default :8080)
-  --infrastructure external   who starts the proxies (default external)
+  --infrastructure external|kubernetes
+                              who starts the proxies: somebody else, or this operator as pods (default external)
+  --proxy-image IMAGE         Envoy of these pods (default ${PROXY_IMAGE})
+  --agent-image IMAGE         image of this program, for ending their connections in time; without it they are only waited for
+  --proxy-xds-address HOST:PORT
+                              where they connect (default gatewarden.NAMESPACE.svc and the port of --xds-address)
   --issuer KIND/NAME          cert-manager issuer of the xDS certificate (default ClusterIssuer/gatewarden-ca)
   --require-policy=BOOL       a route without authentication answers 403 (default true)
   --log-dir DIR               where proxies write File sinks (default /var/log/gatewarden)
@@ -55,6 +72,9 @@ export function parseOperatorArguments(args: readonly string[]): Parsed<Operator
         "xds-address": { type: "string", default: "0.0.0.0:18000" },
         "metrics-address": { type: "string", default: ":8080" },
         infrastructure: { type: "string", default: "external" },
+        "proxy-image": { type: "string", default: PROXY_IMAGE },
+        "agent-image": { type: "string" },
+        "proxy-xds-address": { type: "string" },
         issuer: { type: "string", default: "ClusterIssuer/gatewarden-ca" },
         "require-policy": { type: "string", default: "true" },
         "log-dir": { type: "string", default: "/var/log/gatewarden" },
@@ -71,10 +91,11 @@ export function parseOperatorArguments(args: readonly string[]): Parsed<Operator
   const metricsAddress = parseAddress(values["metrics-address"]);
   if (metricsAddress === undefined) return refuse(`--metrics-address ${values["metrics-address"]}: expected HOST:PORT`);
   if (!DNS_LABEL.test(values.namespace)) return refuse(`--namespace ${values.namespace}: not the name of a namespace`);
-  if (values.infrastructure === "kubernetes")
-    return refuse("--infrastructure kubernetes is not built yet: start the proxies yourself and use external");
-  if (values.infrastructure !== "external")
-    return refuse(`--infrastructure ${values.infrastructure}: expected external`);
+  if (values.infrastructure !== "external" && values.infrastructure !== "kubernetes")
+    return refuse(`--infrastructure ${values.infrastructure}: expected external or kubernetes`);
+  const proxyAddress = values["proxy-xds-address"] ?? `gatewarden.${values.namespace}.svc:${xdsAddress.port}`;
+  if (parseAddress(proxyAddress)?.host === undefined)
+    return refuse(`--proxy-xds-address ${proxyAddress}: expected HOST:PORT`);
   const issuer = parseIssuer(values.issuer);
   if (issuer === undefined) return refuse(`--issuer ${values.issuer}: expected ClusterIssuer/NAME or Issuer/NAME`);
   const requirePolicy = values["require-policy"];
@@ -92,6 +113,10 @@ export function parseOperatorArguments(args: readonly string[]): Parsed<Operator
       namespace: values.namespace,
       xdsAddress,
       metricsAddress,
+      infrastructure:
+        values.infrastructure === "external"
+          ? undefined
+          : { image: values["proxy-image"], agentImage: values["agent-image"], xdsAddress: proxyAddress },
       issuer,
       requirePolicy: requirePolicy === "true",
       logDirectory: values["log-dir"],

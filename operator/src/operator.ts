@@ -6,6 +6,8 @@ import { createCertificateWriter } from "./certificates.ts";
 import { sleep, type Clock } from "./clock.ts";
 import type { OperatorConfig } from "./config.ts";
 import { startHealthServer } from "./http/health.ts";
+import { infrastructureOptions } from "./infrastructure/options.ts";
+import { createInfrastructureWriter } from "./infrastructure/writer.ts";
 import { createAddressGuard } from "./jwks/address-guard.ts";
 import { createFetch } from "./jwks/fetch.ts";
 import { createJwksKeeper } from "./jwks/keeper.ts";
@@ -54,7 +56,12 @@ export interface Operator {
 }
 
 /** Kinds whose CRD may be missing: without it nothing is lost but the feature. A missing one of the others would look like an empty cluster. */
-const OPTIONAL_KINDS: ReadonlySet<Kind> = new Set<Kind>(["ReferenceGrant", "BackendTLSPolicy", "Certificate"]);
+const OPTIONAL_KINDS: ReadonlySet<Kind> = new Set<Kind>([
+  "ReferenceGrant",
+  "BackendTLSPolicy",
+  "Certificate",
+  "ProxyConfig",
+]);
 /** A start does not wait longer than that for key sets of issuers that do not answer. */
 const JWKS_WAIT_MS = 10_000;
 const POLL_MS = 10;
@@ -114,7 +121,9 @@ export async function startOperator(parts: OperatorParts): Promise<Operator> {
       if (!leads) return;
       serving.resume();
       certificates.resume();
-      if (waitingFor === undefined) statuses.resume();
+      if (waitingFor !== undefined) return;
+      statuses.resume();
+      infrastructure?.resume();
     },
   });
   const leads = election.leads;
@@ -146,6 +155,21 @@ export async function startOperator(parts: OperatorParts): Promise<Operator> {
     leads,
     onWrite: (outcome) => certificateWrites.add(1, { outcome }),
   });
+  const infrastructureWrites = metrics.counter(
+    "gatewarden_infrastructure_writes_total",
+    "Writes of what Gateways' proxies run as, by outcome.",
+  );
+  const infrastructure =
+    config.infrastructure === undefined
+      ? undefined
+      : createInfrastructureWriter({
+          client,
+          clock,
+          log,
+          namespace: config.namespace,
+          leads,
+          onWrite: (outcome) => infrastructureWrites.add(1, { outcome }),
+        });
   const serving = startServingCertificate({
     client,
     clock,
@@ -164,6 +188,7 @@ export async function startOperator(parts: OperatorParts): Promise<Operator> {
     controllerName: CONTROLLER_NAME,
     requirePolicy: config.requirePolicy,
     logDirectory: config.logDirectory,
+    ...infrastructureOptions(config),
   });
   const peers = createPeers((gateway) => {
     const { complete, joining } = xds.proxies(gateway);
@@ -178,6 +203,7 @@ export async function startOperator(parts: OperatorParts): Promise<Operator> {
     referenced.update(output.watch.add, output.watch.remove);
     jwks.update(output.jwks.add, output.jwks.remove);
     certificates.update(output.certificates);
+    infrastructure?.update(output.infrastructure ?? []);
     hold(output);
   };
   const hold = createHold({
@@ -274,7 +300,10 @@ export async function startOperator(parts: OperatorParts): Promise<Operator> {
     const port = await xds.listen(addressText(config.xdsAddress));
     waitingFor = undefined;
     log.info("proxies may connect", { port, startMs: clock.now() - began });
-    if (leads()) statuses.resume();
+    if (leads()) {
+      statuses.resume();
+      infrastructure?.resume();
+    }
     return port;
   };
 
@@ -286,7 +315,14 @@ export async function startOperator(parts: OperatorParts): Promise<Operator> {
       stopping.abort(new Error("stopped"));
       loop.stop();
       await xds.stop(DRAIN_MS);
-      await Promise.all([statuses.stop(), certificates.stop(), serving.stop(), jwks.stop(), stored.stop()]);
+      await Promise.all([
+        statuses.stop(),
+        certificates.stop(),
+        infrastructure?.stop(),
+        serving.stop(),
+        jwks.stop(),
+        stored.stop(),
+      ]);
       await Promise.all([referenced.stop(), ...reflectors.map((reflector) => reflector.stop())]);
       await election.stop();
       client.close();

@@ -42,7 +42,7 @@ export function rbacManifest(namespace: string): string {
 }
 
 export function crdManifests(): string {
-  return ["apipolicies", "apiconsumers", "apigrants"]
+  return ["apipolicies", "apiconsumers", "apigrants", "proxyconfigs"]
     .map((plural) => readFileSync(path.join(REPOSITORY, "crds", "out", `gatewarden.io_${plural}.yaml`), "utf8"))
     .join("\n---\n");
 }

@@ -10,6 +10,7 @@ describe("the operator's flags", () => {
         namespace: "gatewarden-system",
         xdsAddress: { host: "0.0.0.0", port: 18_000 },
         metricsAddress: { host: undefined, port: 8080 },
+        infrastructure: undefined,
         issuer: { kind: "ClusterIssuer", name: "gatewarden-ca" },
         requirePolicy: true,
         logDirectory: "/var/log/gatewarden",
@@ -42,12 +43,25 @@ describe("the operator's flags", () => {
     });
   });
 
+  test("say how proxies run in the cluster", () => {
+    const parsed = parseOperatorArguments([
+      ...["--infrastructure", "kubernetes", "--namespace", "ops", "--xds-address", "0.0.0.0:19000"],
+      ...["--proxy-image", "envoy:1", "--agent-image", "gatewarden:1"],
+    ]);
+    expect(parsed).toMatchObject({
+      ok: true,
+      value: {
+        infrastructure: { image: "envoy:1", agentImage: "gatewarden:1", xdsAddress: "gatewarden.ops.svc:19000" },
+      },
+    });
+  });
+
   test.each([
     [["--xds-address", "18000"], "--xds-address 18000: expected HOST:PORT"],
     [["--metrics-address", ":99999"], "--metrics-address :99999: expected HOST:PORT"],
     [["--namespace", "No"], "--namespace No: not the name of a namespace"],
-    [["--infrastructure", "kubernetes"], "--infrastructure kubernetes is not built yet"],
-    [["--infrastructure", "none"], "--infrastructure none: expected external"],
+    [["--infrastructure", "none"], "--infrastructure none: expected external or kubernetes"],
+    [["--infrastructure", "kubernetes", "--proxy-xds-address", ":1"], "--proxy-xds-address :1: expected HOST:PORT"],
     [["--issuer", "gatewarden-ca"], "--issuer gatewarden-ca: expected ClusterIssuer/NAME or Issuer/NAME"],
     [["--require-policy=yes"], "--require-policy yes: expected true or false"],
     [["--log-dir", "logs"], "--log-dir logs: expected an absolute path"],

@@ -19,6 +19,8 @@ export interface BootstrapOptions {
   readonly serverName: string;
   /** `unix:PATH` or a loopback HOST:PORT; without it there is no administration interface. */
   readonly admin?: string;
+  /** Answers `/ready` on every address once the whole configuration is in force, and says nothing else. */
+  readonly readyPort?: number;
   /** Tells the proxies of one Gateway apart. Default: the Gateway; Envoy's `--service-node` replaces it. */
   readonly nodeId?: string;
 }
@@ -52,6 +54,7 @@ export function bootstrap(options: BootstrapOptions): JsonObject {
       cds_config: ads,
     },
     static_resources: {
+      ...(options.readyPort === undefined ? {} : { listeners: [readyListener(options.readyPort)] }),
       clusters: [
         {
           name: SELF_CLUSTER,
@@ -88,6 +91,33 @@ export function bootstrap(options: BootstrapOptions): JsonObject {
         },
       ],
     },
+  };
+}
+
+/**
+ * Envoy takes connections on any listener only once its first configuration is complete, routes and secrets included. So that this one
+ * answers means that all others do.
+ */
+function readyListener(port: number): JsonObject {
+  const exactly = { match: { path: "/ready" }, direct_response: { status: 200, body: { inline_string: "ready\n" } } };
+  return {
+    name: "gatewarden-ready",
+    address: { socket_address: { address: "0.0.0.0", port_value: port } },
+    filter_chains: [
+      {
+        filters: [
+          {
+            name: "hcm",
+            typed_config: {
+              ...at("extensions.filters.network.http_connection_manager.v3.HttpConnectionManager"),
+              stat_prefix: "gatewarden-ready",
+              route_config: { virtual_hosts: [{ name: "ready", domains: ["*"], routes: [exactly] }] },
+              http_filters: [{ name: "router", typed_config: at("extensions.filters.http.router.v3.Router") }],
+            },
+          },
+        ],
+      },
+    ],
   };
 }
 

@@ -60,6 +60,27 @@ describe("the bootstrap", () => {
     expect(envoy.log()).not.toMatch(/deprecated|unknown field/i);
   });
 
+  it("answers /ready on every address once the whole configuration is there, and not before", async () => {
+    test = await startServer();
+    const [port = 0, readyPort = 0] = await freePorts(2, "127.0.0.1");
+    const options = { ...optionsFor({ authority: test.authority, port }), readyPort };
+    envoy = await startEnvoy({ bootstrap: bootstrap(options), wait: "started" });
+    const ask = (path: string): Promise<number> =>
+      fetch(`http://127.0.0.1:${String(readyPort)}${path}`).then(
+        (answer) => answer.status,
+        () => 0,
+      );
+    const trying = async (): Promise<boolean> =>
+      ((await envoy?.admin.stat("grpc.gatewarden-xds.streams_total")) ?? 0) > 1;
+    await eventually("it has tried to connect", trying);
+    expect(await ask("/ready")).toBe(0);
+    await test.server.listen(`127.0.0.1:${String(port)}`);
+    await eventually("ready", async () => (await ask("/ready")) === 200);
+    expect(await envoy.admin.stat("listener_manager.workers_started")).toBe(1);
+    for (const path of ["/", "/ready/", "/stats", "//ready", "/ready/../stats/prometheus"])
+      expect(await ask(path)).toBe(404);
+  });
+
   it("sends the token that is on disk when a stream starts", async () => {
     const seen: string[] = [];
     let life = 2_000;

@@ -1,6 +1,7 @@
 /** A Gateway's listeners as they are served: which HCM each gets, which are in conflict, what may attach. */
 import type { Gateway, ListenerSpec } from "../kinds/gateway-api/gateway.ts";
 import { GATEWAY_GROUP } from "../kinds/gateway-api/gateway.ts";
+import { isTakenPort, READY_PORT } from "../infrastructure/names.ts";
 import { EVERY_HOST, isHostPattern } from "./hostname.ts";
 
 export interface Fault {
@@ -25,7 +26,8 @@ export interface Listener {
 
 const supportedKinds = [{ group: GATEWAY_GROUP, kind: "HTTPRoute" }] as const;
 
-export function listenersOf(gateway: Gateway): readonly Listener[] {
+/** @param inCluster proxies run in pods, whose own ports no listener can have */
+export function listenersOf(gateway: Gateway, inCluster = false): readonly Listener[] {
   return gateway.listeners.map((spec): Listener => {
     const protocol = spec.protocol === "HTTPS" ? "HTTPS" : "HTTP";
     const allowed = spec.kinds.length === 0 ? supportedKinds : spec.kinds;
@@ -43,7 +45,7 @@ export function listenersOf(gateway: Gateway): readonly Listener[] {
       hcm: hcmId(protocol, spec),
       spec,
       kinds,
-      fault: faultOf(spec, gateway.listeners),
+      fault: faultOf(spec, gateway.listeners) ?? (inCluster ? portFault(spec) : undefined),
       kindsFault: foreign && {
         condition: "ResolvedRefs",
         reason: "InvalidRouteKinds",
@@ -92,6 +94,12 @@ function faultOf(spec: ListenerSpec, all: readonly ListenerSpec[]): Fault | unde
     );
   }
   return undefined;
+}
+
+function portFault({ port }: ListenerSpec): Fault | undefined {
+  if (!isTakenPort(port)) return undefined;
+  const message = `port ${port} is used by the proxies themselves; use one below ${READY_PORT}`;
+  return { condition: "Accepted", reason: "PortUnavailable", message };
 }
 
 function conflict(reason: string, message: string): Fault {

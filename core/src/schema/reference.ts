@@ -2,7 +2,7 @@
 import { z } from "zod";
 import { textMap } from "./list.ts";
 import { rule } from "./rule.ts";
-import { dataKey, matches, name, namespaceName } from "./text.ts";
+import { dataKey, matches, MAX_TEXT, name, namespaceName } from "./text.ts";
 
 /** One key of a ConfigMap or Secret in the same namespace. */
 export function valueRef() {
@@ -44,17 +44,28 @@ export function issuerRef() {
 const LABEL_KEY = /^([a-z0-9]([-a-z0-9.]*[a-z0-9])?\/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$/;
 const LABEL_VALUE = /^([A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?)?$/;
 
+/** Labels as Kubernetes has them. */
+export function labels(max = 16) {
+  return rule(textMap(z.string().max(63), max), {
+    cel: `self.all(k, size(k) <= 317 && ${matches(LABEL_KEY, "k")} && ${matches(LABEL_VALUE, "self[k]")})`,
+    message: "holds what is no label",
+    fix: "write label keys and values as Kubernetes has them, like tier: partner",
+    check: (map) =>
+      Object.entries(map).every(([key, value]) => LABEL_KEY.test(key) && key.length <= 317 && LABEL_VALUE.test(value)),
+  });
+}
+
+/** Annotations: keys like those of labels, any text as value. */
+export function annotations(max = 16) {
+  return rule(textMap(z.string().max(MAX_TEXT), max), {
+    cel: `self.all(k, size(k) <= 317 && ${matches(LABEL_KEY, "k")})`,
+    message: "holds what is no annotation",
+    fix: "write keys as Kubernetes has them, like example.com/name",
+    check: (map) => Object.keys(map).every((key) => LABEL_KEY.test(key) && key.length <= 317),
+  });
+}
+
 /** Chooses ApiConsumers by their labels; an empty selector, which could mean everybody or nobody, does not exist. */
 export function consumerSelector() {
-  return z.strictObject({
-    matchLabels: rule(textMap(z.string().max(63), 16), {
-      cel: `self.all(k, size(k) <= 317 && ${matches(LABEL_KEY, "k")} && ${matches(LABEL_VALUE, "self[k]")})`,
-      message: "holds what is no label",
-      fix: "write label keys and values as Kubernetes has them, like tier: partner",
-      check: (labels) =>
-        Object.entries(labels).every(
-          ([key, value]) => LABEL_KEY.test(key) && key.length <= 317 && LABEL_VALUE.test(value),
-        ),
-    }).describe("All of these labels."),
-  });
+  return z.strictObject({ matchLabels: labels().describe("All of these labels.") });
 }

@@ -5,7 +5,8 @@ import { joinKey } from "../key.ts";
 import type { GatewayClass } from "../kinds/gateway-api/gateway.ts";
 import { idOf } from "../kinds/meta.ts";
 import type { Objects } from "../objects.ts";
-import { boundAddresses } from "../translate/gateway-stage.ts";
+import type { ParameterReads, Parameters } from "../infrastructure/parameters.ts";
+import { clusterReach, externalReach } from "./reach.ts";
 import { frontendPiece } from "../translate/frontend-tls.ts";
 import { readPair } from "../translate/secret.ts";
 import type { Wiring } from "../translate/wiring.ts";
@@ -17,6 +18,7 @@ export interface GatewayReads {
   readonly objects: Objects;
   readonly views: Views;
   readonly wiring: Wiring;
+  readonly parameters: ParameterReads;
 }
 
 export function gatewayStatus(own: OwnGateway, reads: GatewayReads): Extract<ObjectStatus, { kind: "Gateway" }> {
@@ -24,11 +26,7 @@ export function gatewayStatus(own: OwnGateway, reads: GatewayReads): Extract<Obj
   const { generation } = gateway;
   const listeners = own.listeners.map((listener) => listenerStatus(own, listener, reads));
   const valid = own.listeners.some(({ fault }) => fault === undefined);
-  const address = gateway.addresses.find(({ type }) => type !== "IPAddress");
-  const unsupported: Fault | undefined = address && {
-    reason: "UnsupportedAddress",
-    message: `spec.addresses: type ${address.type} is not served; use IPAddress`,
-  };
+  const reach = own.inCluster ? clusterReach(own, reads) : externalReach(own);
   const invalid: Fault | undefined = valid
     ? undefined
     : { reason: "ListenersNotValid", message: "no listener can be served; see their conditions" };
@@ -36,7 +34,7 @@ export function gatewayStatus(own: OwnGateway, reads: GatewayReads): Extract<Obj
   const accepted = allValid
     ? { reason: "Accepted", message: "every listener is valid" }
     : { reason: "ListenersNotValid", message: "some listeners cannot be served; see their conditions" };
-  const fault = unsupported ?? invalid;
+  const fault = reach.fault ?? invalid;
   return {
     kind: "Gateway",
     generation,
@@ -45,9 +43,12 @@ export function gatewayStatus(own: OwnGateway, reads: GatewayReads): Extract<Obj
       ...(fault === undefined
         ? []
         : [condition("Programmed", generation, { reason: "Invalid", message: fault.message }, accepted)]),
+      ...(fault === undefined && reach.waits !== undefined
+        ? [condition("Programmed", generation, reach.waits, accepted)]
+        : []),
       ...affected(reads.views.policiesAt("Gateway", gateway.namespace, gateway.name).length > 0, generation),
     ],
-    addresses: fault === undefined ? boundAddresses(own).map((value) => ({ type: "IPAddress", value })) : [],
+    addresses: invalid === undefined ? reach.addresses : [],
     listeners,
   };
 }
@@ -161,12 +162,16 @@ const SUPPORTED_FEATURES: readonly string[] = [
   "ReferenceGrant",
 ].toSorted();
 
-export function gatewayClassStatus({ generation }: GatewayClass): Extract<ObjectStatus, { kind: "GatewayClass" }> {
+/** @param parameters where proxies run in the cluster: what the class's parametersRef leads to */
+export function gatewayClassStatus(
+  { generation }: GatewayClass,
+  parameters: Parameters | undefined,
+): Extract<ObjectStatus, { kind: "GatewayClass" }> {
   return {
     kind: "GatewayClass",
     generation,
     conditions: [
-      condition("Accepted", generation, undefined, {
+      condition("Accepted", generation, parameters?.ok === false ? parameters.fault : undefined, {
         reason: "Accepted",
         message: "Gatewarden serves Gateways of this class",
       }),

@@ -1,6 +1,8 @@
 /** The stage of statuses: one effect per object, after everything that it could speak of. */
 import type { Consumers } from "../consumers/view.ts";
 import { consumerStatus } from "../consumers/status.ts";
+import { classParameters } from "../infrastructure/parameters.ts";
+import { parameterReads } from "../infrastructure/stage.ts";
 import { splitId } from "../kinds/meta.ts";
 import type { Graph } from "../memo.ts";
 import type { Objects, PresentKind } from "../objects.ts";
@@ -23,6 +25,8 @@ export interface StatusParts {
   readonly consumers: Consumers;
   readonly backendTls: BackendTlsViews;
   readonly controllerName: string;
+  /** Proxies run in pods that we make. */
+  readonly inCluster: boolean;
 }
 
 const RANK = 4;
@@ -42,13 +46,16 @@ export function createStatuses(parts: StatusParts): void {
     objects.follow(kind, effects);
   }
 
+  const parameters = parameterReads(objects);
   statuses("GatewayClass", (id) => {
     const gatewayClass = objects.classes.get(id);
-    return gatewayClass?.controllerName === parts.controllerName ? gatewayClassStatus(gatewayClass) : undefined;
+    return gatewayClass?.controllerName === parts.controllerName
+      ? gatewayClassStatus(gatewayClass, parts.inCluster ? classParameters(gatewayClass, parameters) : undefined)
+      : undefined;
   });
   statuses("Gateway", (id) => {
     const own = views.gateways.get(id);
-    return own && gatewayStatus(own, { objects, views, wiring });
+    return own && gatewayStatus(own, { objects, views, wiring, parameters });
   });
   statuses("HTTPRoute", (id) => {
     const route = objects.routes.get(id);

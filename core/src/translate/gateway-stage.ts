@@ -1,4 +1,5 @@
 /** The stages of one Gateway's listeners: which hosts, ports and shared slots exist, and the Envoy listener of a port. */
+import { containerPort } from "../infrastructure/names.ts";
 import { EVERY_HOST, covers, isWildcard } from "../attach/hostname.ts";
 import { certificateRefs } from "../attach/certificates.ts";
 import type { Listener } from "../attach/listeners.ts";
@@ -152,12 +153,17 @@ export function listenerResource(
     gateway,
     type: "listener",
     name: listenerName(port),
-    json: listenerJson(port, boundAddresses(own), serving),
+    json: listenerJson(
+      port,
+      { addresses: boundAddresses(own), port: own.inCluster ? containerPort(port) : port },
+      serving,
+    ),
     owners: [...owners.values()],
   };
 }
 
-export function boundAddresses({ gateway }: OwnGateway): readonly string[] {
+export function boundAddresses({ gateway, inCluster }: OwnGateway): readonly string[] {
+  if (inCluster) return ["0.0.0.0"];
   const written = gateway.addresses
     .filter(({ type, value }) => type === "IPAddress" && value !== "")
     .map(({ value }) => value);

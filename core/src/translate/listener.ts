@@ -18,10 +18,16 @@ export function listenerName(port: number): string {
   return `port-${port}`;
 }
 
+/** Where the proxy listens for a port of the Gateway. */
+export interface Binding {
+  readonly addresses: readonly string[];
+  readonly port: number;
+}
+
 /** `served` are the listeners of one port: all HTTP, or all HTTPS. */
 export function listenerJson(
   port: number,
-  addresses: readonly string[],
+  { addresses, port: bound }: Binding,
   served: readonly ServedListener[],
 ): JsonObject {
   const [first = "0.0.0.0", ...more] = addresses;
@@ -29,10 +35,10 @@ export function listenerJson(
   return {
     "@type": `${TYPE}config.listener.v3.Listener`,
     name: listenerName(port),
-    address: socketAddress(first, port),
+    address: socketAddress(first, bound),
     ...(more.length === 0
       ? {}
-      : { additional_addresses: more.map((address) => ({ address: socketAddress(address, port) })) }),
+      : { additional_addresses: more.map((address) => ({ address: socketAddress(address, bound) })) }),
     per_connection_buffer_limit_bytes: 32768,
     ...(https.length === 0
       ? { filter_chains: [{ name: "http", filters: [hcmFilter(served)] }] }

@@ -29,8 +29,9 @@ export const CLUSTER_WIDE_KINDS: readonly KindInfo[] = [
   info("ApiPolicy", "gatewarden.io", "v1alpha1", "apipolicies"),
   info("ApiConsumer", "gatewarden.io", "v1alpha1", "apiconsumers"),
   info("ApiGrant", "gatewarden.io", "v1alpha1", "apigrants"),
+  info("ProxyConfig", "gatewarden.io", "v1alpha1", "proxyconfigs"),
   info("Namespace", "", "v1", "namespaces", { namespaced: false, generation: false }),
-  info("Service", "", "v1", "services", { generation: false }),
+  info("Service", "", "v1", "services", { generation: false, readsStatus: true }),
   info("EndpointSlice", "discovery.k8s.io", "v1", "endpointslices", { generation: false }),
   info("Certificate", "cert-manager.io", "v1", "certificates", { generation: false, readsStatus: true }),
 ];

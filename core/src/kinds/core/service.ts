@@ -1,6 +1,6 @@
 /** Service and EndpointSlice: which ports exist and who answers on them. */
 import type { KubeObject } from "../../world.ts";
-import { fields, integer, items, present, text } from "../json.ts";
+import { fields, integer, items, present, text, texts } from "../json.ts";
 import { type Meta, metaOf } from "../meta.ts";
 
 export interface ServicePort {
@@ -14,7 +14,19 @@ export interface Service {
   readonly name: string;
   readonly externalName: boolean;
   readonly ports: readonly ServicePort[];
+  /** Only of a Service in front of a Gateway's proxies. */
+  readonly reach?: ServiceReach;
 }
+
+/** Where a Service can be reached. */
+export interface ServiceReach {
+  readonly type: string;
+  readonly clusterIPs: readonly string[];
+  readonly loadBalancer: readonly { readonly type: "IPAddress" | "Hostname"; readonly value: string }[];
+}
+
+/** Gateway API's label of what is made for a Gateway (GEP-1762). */
+export const GATEWAY_NAME_LABEL = "gateway.networking.k8s.io/gateway-name";
 
 export interface EndpointSlice {
   readonly namespace: string;
@@ -43,6 +55,21 @@ export function parseService(object: KubeObject): Service {
           ...present<Pick<ServicePort, "appProtocol">>({ appProtocol: text(port["appProtocol"]) }),
         },
       ];
+    }),
+    ...(object.metadata.labels?.[GATEWAY_NAME_LABEL] === undefined ? {} : { reach: parseReach(object) }),
+  };
+}
+
+function parseReach(object: KubeObject): ServiceReach {
+  const spec = fields(object.spec);
+  const ingress = items(fields(fields(object.status)["loadBalancer"])["ingress"]);
+  return {
+    type: text(spec["type"]) ?? "ClusterIP",
+    clusterIPs: texts(spec["clusterIPs"]).filter((address) => address !== "None"),
+    loadBalancer: ingress.flatMap((item): ServiceReach["loadBalancer"] => {
+      const { ip, hostname } = fields(item);
+      if (typeof ip === "string" && ip !== "") return [{ type: "IPAddress", value: ip }];
+      return typeof hostname === "string" && hostname !== "" ? [{ type: "Hostname", value: hostname }] : [];
     }),
   };
 }

@@ -7,6 +7,7 @@ export const GATEWAY_GROUP = "gateway.networking.k8s.io";
 
 export interface GatewayClass extends Meta {
   readonly controllerName: string;
+  readonly parameters?: ObjectRef;
 }
 
 export interface ObjectRef {
@@ -42,6 +43,14 @@ export interface Gateway extends Meta {
   readonly listeners: readonly ListenerSpec[];
   readonly addresses: readonly { readonly type: string; readonly value: string }[];
   readonly frontend?: FrontendTls;
+  readonly infrastructure?: GatewayInfrastructure;
+}
+
+/** `spec.infrastructure`: for what is made for the Gateway. */
+export interface GatewayInfrastructure {
+  readonly labels: Readonly<Record<string, string>>;
+  readonly annotations: Readonly<Record<string, string>>;
+  readonly parameters?: ObjectRef;
 }
 
 /** Gateway API's own client certificate validation (`spec.tls.frontend`). */
@@ -56,7 +65,12 @@ export interface FrontendValidation {
 }
 
 export function parseGatewayClass(object: KubeObject): GatewayClass {
-  return { ...metaOf(object), controllerName: text(fields(object.spec)["controllerName"]) ?? "" };
+  const spec = fields(object.spec);
+  return {
+    ...metaOf(object),
+    controllerName: text(spec["controllerName"]) ?? "",
+    ...present<Pick<GatewayClass, "parameters">>({ parameters: parseParameters(spec["parametersRef"]) }),
+  };
 }
 
 export function parseGateway(object: KubeObject): Gateway {
@@ -70,8 +84,27 @@ export function parseGateway(object: KubeObject): Gateway {
       const address = fields(item);
       return { type: text(address["type"]) ?? "IPAddress", value: text(address["value"]) ?? "" };
     }),
-    ...present<Pick<Gateway, "frontend">>({ frontend: parseFrontend(fields(spec["tls"])["frontend"]) }),
+    ...present<Pick<Gateway, "frontend" | "infrastructure">>({
+      frontend: parseFrontend(fields(spec["tls"])["frontend"]),
+      infrastructure: parseInfrastructure(spec["infrastructure"]),
+    }),
   };
+}
+
+function parseInfrastructure(value: unknown): GatewayInfrastructure | undefined {
+  const infrastructure = optionalFields(value);
+  if (infrastructure === undefined) return undefined;
+  return {
+    labels: textMap(infrastructure["labels"]),
+    annotations: textMap(infrastructure["annotations"]),
+    ...present<Pick<GatewayInfrastructure, "parameters">>({
+      parameters: parseParameters(infrastructure["parametersRef"]),
+    }),
+  };
+}
+
+function parseParameters(value: unknown): ObjectRef | undefined {
+  return optionalFields(value) && parseObjectRef(value, "", "");
 }
 
 function parseListener(item: unknown): ListenerSpec {
