@@ -50,7 +50,9 @@ export class RelationCells<V> implements Relation<V> {
   readonly changed: (node: Node) => void;
 
   constructor(stage: string, read: (node: Node) => void, changed: (node: Node) => void) {
-    const forget = (node: Node): void => void (cellOf(node).size === 0 && this.cells.delete(node.key));
+    const forget = (node: Node): void => {
+      if (cellOf(node).size === 0) this.drop(node);
+    };
     this.family = { stage, relation: this, forget };
     this.read = read;
     this.changed = changed;
@@ -86,6 +88,11 @@ export class RelationCells<V> implements Relation<V> {
     if (cell.size === 0) for (const follower of this.followers) follower.add(key);
   }
 
+  /** Another node may have taken the key since this one was emptied: that one stays. */
+  private drop(node: Node): void {
+    if (this.cells.get(node.key) === node) this.cells.delete(node.key);
+  }
+
   replace(node: Node, member: string, value: V): void {
     const cell = cellOf<V>(node);
     if (sameJson(cell.get(member), value)) return;
@@ -109,7 +116,7 @@ export class RelationCells<V> implements Relation<V> {
     this.changed(node);
     if (node.value !== empty) return;
     for (const follower of this.followers) follower.remove(key);
-    if (node.readers === undefined) this.cells.delete(key);
+    if (node.readers === undefined) this.drop(node);
   }
 }
 
