@@ -1,5 +1,6 @@
 /** `node --conditions=source e2e/setup.ts`: builds and downloads everything that the tests and the demo start. */
 import { cacheRoot } from "./cluster/cache.ts";
+import { gitOpsCommand, gitOpsCrds } from "./cluster/gitops.ts";
 import { ensureParts, helmCommand, kubectlCommand } from "./cluster/parts.ts";
 import { ensureEnvoy } from "./envoy/binary.ts";
 
@@ -13,6 +14,8 @@ try {
   say(`control plane   ${parts.controlPlane}`);
   say(`cert-manager    ${parts.certManager}`);
   say(`helm            ${await helmCommand(say)}`);
+  say(`GitOps checks   ${await gitOpsCommand(say)}`);
+  await gitOpsCrds(say);
   say(`kubectl         ${await kubectlCommand(say)}`);
   say(`everything is in ${cacheRoot()}, after ${String(Math.round((Date.now() - begin) / 1000))} s`);
 } catch (error) {

@@ -100,8 +100,9 @@ export async function ensureBinary(binary: Binary, say: Say): Promise<string> {
   const source = join(import.meta.dirname, "go", binary.module);
   const read = (file: string): Buffer | string =>
     existsSync(join(source, file)) ? readFileSync(join(source, file)) : "";
-  const program = binary.package ?? read("main.go");
-  const hash = contentHash(read("go.mod"), read("go.sum"), program, binary.linkerFlags, process.arch);
+  const sources = readdirSync(source).filter((file) => file.endsWith(".go"));
+  const programs = binary.package === undefined ? sources.sort().map(read) : [binary.package];
+  const hash = contentHash(read("go.mod"), read("go.sum"), ...programs, binary.linkerFlags, process.arch);
   const make = async (directory: string): Promise<void> => {
     await build(binary, source, join(directory, binary.program), say);
     await binary.finish?.(source, directory);

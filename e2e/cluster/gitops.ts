@@ -1,0 +1,34 @@
+/** What GitOps tools bring to the tests: their interpreters for health checks, and the CRDs of their objects, from their Go modules. */
+import { cpSync } from "node:fs";
+import { join } from "node:path";
+import { cached, contentHash, type Say } from "./cache.ts";
+import { runCommand } from "./child-process.ts";
+import { type Binary, ensureBinary, readManifests } from "./parts.ts";
+
+const GITOPS: Binary = { module: "gitops", program: "gitops", linkerFlags: "-s -w" };
+
+/** Module, and the CRD in it. */
+const CRDS = [
+  ["github.com/argoproj/argo-cd/v3@v3.2.0", "manifests/crds/application-crd.yaml"],
+  ["github.com/fluxcd/kustomize-controller@v1.6.0", "config/crd/bases/kustomize.toolkit.fluxcd.io_kustomizations.yaml"],
+] as const;
+
+/** The program that judges an object by a Lua script of Argo CD or a CEL expression of Flux (go/gitops); its path. */
+export async function gitOpsCommand(say: Say = () => undefined): Promise<string> {
+  return join(await ensureBinary(GITOPS, say), GITOPS.program);
+}
+
+/** CRDs of Argo CD's Application and Flux's Kustomization, as one YAML stream. */
+export async function gitOpsCrds(say: Say = () => undefined): Promise<string> {
+  const make = async (directory: string): Promise<void> => {
+    for (const [index, [module, file]] of CRDS.entries()) {
+      say(`downloading ${module} …`);
+      const { stdout } = await runCommand("go", ["mod", "download", "-json", module]);
+      cpSync(
+        join((JSON.parse(stdout) as { readonly Dir: string }).Dir, file),
+        join(directory, `${String(index)}.yaml`),
+      );
+    }
+  };
+  return readManifests(await cached(`gitops-crds-${contentHash(...CRDS.flat())}`, make, say));
+}
