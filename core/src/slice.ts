@@ -18,7 +18,15 @@ import type {
 } from "./world.ts";
 
 export type SectionKey =
-  "authentication" | "rateLimit" | "mtls" | "transport" | "allowlist" | "denylist" | "clientIP" | "logging";
+  | "authentication"
+  | "authorization"
+  | "rateLimit"
+  | "mtls"
+  | "transport"
+  | "allowlist"
+  | "denylist"
+  | "clientIP"
+  | "logging";
 
 /** Where a policy sits, far to near (api.md "Composition" 1). */
 export type Level = "Gateway" | "Listener" | "Namespace" | "Route" | "Rule";
@@ -262,6 +270,18 @@ export interface ListenerContext {
   readonly logDirectory: string;
 }
 
+/** What the authentication of a route can tell about a caller. */
+export interface Callers {
+  /** Namespace of the ApiConsumers that it takes; absent where it takes none. */
+  readonly consumers?: string;
+  /** The issuers of its tokens, by name of the jwt entry. */
+  readonly issuers: readonly {
+    readonly name: string;
+    readonly issuer: string;
+    readonly rolesClaim?: readonly string[];
+  }[];
+}
+
 export interface RouteContext {
   readonly namespace: string; // of the HTTPRoute
   readonly gateway: string; // namespace/name
@@ -273,6 +293,8 @@ export interface RouteContext {
   readonly audit: boolean; // evaluate beside, deny nothing
   /** Lower-case names of headers in which this route takes credentials, from all its sections. */
   readonly credentialHeaders?: readonly string[];
+  /** Absent: nobody is asked who he is (no authentication, or Public). */
+  readonly callers?: Callers;
 }
 
 export interface Tightened<M> {
@@ -330,6 +352,8 @@ export interface Slice<K extends SectionKey = SectionKey, S = never, M = unknown
   identityHeaders?(model: M): readonly string[];
   /** Headers that carry credentials on routes with this section: logs mask them. */
   credentialHeaders?(model: M): readonly string[];
+  /** Only `authentication`: what rules of other sections can ask about a caller; undefined: nothing. */
+  callers?(model: M): Callers | undefined;
   /** typed_per_filter_config of the virtual host from all distinct entries of its routes. */
   host?(entries: ReadonlyMap<string, JsonObject>): Partial<Readonly<Record<SlotName, JsonObject>>>;
   /**

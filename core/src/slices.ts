@@ -5,6 +5,7 @@
 import type { SectionKey, Slice } from "./slice.ts";
 import { allowlist } from "./slices/allowlist/slice.ts";
 import { authentication } from "./slices/authentication/slice.ts";
+import { authorization } from "./slices/authorization/slice.ts";
 import { clientIP } from "./slices/clientIP/slice.ts";
 import { denylist } from "./slices/denylist/slice.ts";
 import { logging } from "./slices/logging/slice.ts";
@@ -27,6 +28,7 @@ export const slices: readonly AnySlice[] = [
   erased(allowlist),
   erased(rateLimit),
   erased(authentication),
+  erased(authorization), // behind it: rules ask who is calling
   erased(mtls),
   erased(logging),
 ];

@@ -63,7 +63,7 @@ export function translate(policies: Policies, world: World & Fetched = {}): Tran
   };
 }
 
-function resolved(spec: Spec, at: At, reads: Lookup): Parameters<NonNullable<typeof authentication.route>>[0] {
+export function resolved(spec: Spec, at: At, reads: Lookup): Parameters<NonNullable<typeof authentication.route>>[0] {
   const problems = authentication.validate(spec, at);
   if (problems.length > 0) throw new Error(JSON.stringify(problems));
   const resolution = authentication.resolve(spec, at, reads);

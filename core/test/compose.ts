@@ -12,17 +12,18 @@ const MUTATIONS = "type.googleapis.com/envoy.extensions.filters.http.header_muta
 export interface Composed {
   readonly path: string;
   readonly piece: RoutePiece;
+  /** Pieces of slices behind it. */
+  readonly further?: readonly RoutePiece[];
   /** Headers that only we may set here. */
   readonly own?: readonly string[];
 }
 
 /** The Envoy routes of one path, one per branch. */
-export function routesAt({ path, piece, own = [] }: Composed): readonly JsonObject[] {
+export function routesAt({ path, piece, further = [], own = [] }: Composed): readonly JsonObject[] {
   const strip = own.map((remove): JsonObject => ({ remove }));
   // `drafts` reads the slice of a piece nowhere.
-  return drafts([{ piece } as Parameters<typeof drafts>[0][number]]).map((draft, at) =>
-    route(path, `${path}/${at}`, draft, strip),
-  );
+  const pieces = [piece, ...further].map((one) => ({ piece: one }) as Parameters<typeof drafts>[0][number]);
+  return drafts(pieces).map((draft, at) => route(path, `${path}/${at}`, draft, strip));
 }
 
 /** What slot `slot` of the Gateway gets from these pieces, by key. */

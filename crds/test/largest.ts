@@ -49,6 +49,24 @@ const limit = (n: number): object => ({
   onFailure: "LocalFallback",
 });
 
+const word = (n: number): string => pad(`w${String(n)}-`, 253);
+
+const authorizationRule = (n: number): object => ({
+  name: pad(`rule-${String(n)}`, 253),
+  action: "Allow",
+  methods: many(16, (m) => pad(`M${"A".repeat(m + 1)}`, 32).toUpperCase()),
+  paths: many(16, (m) => pad(`/${String(m)}/`, 1_024)),
+  roles: many(16, word),
+  scopes: many(16, word),
+  consumers: many(64, word),
+  identities: identities.slice(0, 32),
+  claims: many(8, () => ({ provider: pad("p", 253), path: many(8, word), values: many(32, word) })),
+  sources: many(64, (m) => `2001:db8:ffff:ffff:ffff:ffff:ffff:${(0x1000 + m).toString(16)}/128`),
+  when: pad("true || ", 4_096),
+  mfa: { acr: many(8, word), amr: many(16, word), maxAge: "9998h59m59s999ms" },
+  grant: "Required",
+});
+
 const entries = many(1_024, (n) => ({
   cidr: `2001:db8:ffff:ffff:ffff:ffff:ffff:${(0x1000 + n).toString(16)}/128`,
   note: pad("n", 256),
@@ -74,6 +92,7 @@ export function largestPolicy(): object {
       basic: { consumerSelector, consumerHeader: pad("x-", 253) },
       clientCertificate: { identities },
     },
+    authorization: { defaultAction: "Deny", rules: many(2, authorizationRule) },
     rateLimit: { limits: many(8, limit) },
     mtls: {
       client: { mode: "Strict", caRefs: many(8, () => valueRef), identities, crlRef: valueRef },

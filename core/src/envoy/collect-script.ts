@@ -158,6 +158,12 @@ function envoy_on_request(handle)
       metadata:set("gatewarden.keys", id, key)
     end
   end
+  local ssl = context:get("certificate") and handle:streamInfo():downstreamSslConnection()
+  if ssl and ssl:peerCertificatePresented() and ssl:peerCertificateValidated() then
+    metadata:set("gatewarden.certificate", "verified", true)
+    metadata:set("gatewarden.certificate", "uri", ssl:uriSanPeerCertificate())
+    metadata:set("gatewarden.certificate", "dns", ssl:dnsSansPeerCertificate())
+  end
   local names = context:get("headers")
   if names then
     local found = {}

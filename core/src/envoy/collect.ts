@@ -16,6 +16,11 @@ export const OVERFLOW_NAMESPACE = "gatewarden.limits";
 /** Dynamic metadata: `{headers: {<name>: <value>}}`. */
 export const LOG_NAMESPACE = "gatewarden.log";
 
+/** Dynamic metadata: `{verified: true, uri: […], dns: […]}` of the client's certificate. */
+export const CERTIFICATE_NAMESPACE = "gatewarden.certificate";
+/** The certificate's mail addresses, which no script can read, joined with commas. */
+export const EMAIL_HEADER = "x-gatewarden-email";
+
 export const ABSENT_KEY = "absent";
 export const OVERFLOW_KEY = "overflow";
 
@@ -49,6 +54,17 @@ export function collectLimits(limits: ReadonlyMap<string, CollectedLimit>): Json
 /** Values of credential headers are never read: `masked` names get a placeholder. */
 export function collectHeaders(names: readonly string[], masked: (name: string) => boolean): JsonObject {
   return perRoute({ headers: Object.fromEntries(names.map((name) => [name, masked(name) ? "masked" : "plain"])) });
+}
+
+/** Names of the client's certificate, where the listener verified it. */
+export function collectCertificate(): JsonObject {
+  return perRoute({ certificate: true });
+}
+
+/** Mutation of slot `select` that fills {@link EMAIL_HEADER}. */
+export function tellEmail(): JsonObject {
+  const header = { key: EMAIL_HEADER, value: "%DOWNSTREAM_PEER_EMAIL_SAN%" };
+  return { append: { header, append_action: "OVERWRITE_IF_EXISTS_OR_ADD" } };
 }
 
 function perRoute(context: JsonObject): JsonObject {

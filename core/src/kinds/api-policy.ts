@@ -97,6 +97,7 @@ export const specSchema = z
     failurePolicy: FIELDS.failurePolicy.exactOptional(),
     precedence: FIELDS.precedence.exactOptional(),
     authentication: SECTIONS.authentication.exactOptional(),
+    authorization: SECTIONS.authorization.exactOptional(),
     rateLimit: SECTIONS.rateLimit.exactOptional(),
     mtls: SECTIONS.mtls.exactOptional(),
     transport: SECTIONS.transport.exactOptional(),

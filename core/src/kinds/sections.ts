@@ -4,6 +4,7 @@ import type { Immutable } from "../schema/rule.ts";
 import type { SectionKey } from "../slice.ts";
 import { schema as allowlist } from "../slices/allowlist/schema.ts";
 import { schema as authentication } from "../slices/authentication/schema.ts";
+import { schema as authorization } from "../slices/authorization/schema.ts";
 import { schema as clientIP } from "../slices/clientIP/schema.ts";
 import { schema as denylist } from "../slices/denylist/schema.ts";
 import { schema as logging } from "../slices/logging/schema.ts";
@@ -13,6 +14,7 @@ import { schema as transport } from "../slices/transport/schema.ts";
 
 export const SECTIONS = {
   authentication: authentication.describe("Who is calling."),
+  authorization: authorization.describe("Who may do what."),
   rateLimit: rateLimit.describe("How many calls."),
   mtls: mtls.describe("Client certificates, and TLS towards the Service."),
   transport: transport.describe("The listener's certificate and TLS version. Only on a Gateway or a listener."),

@@ -110,6 +110,16 @@ export function token(what: string): z.ZodString {
   });
 }
 
+/** A word as tokens list them, separated by spaces (RFC 6749 section 3.3): a scope, a value of `acr`. */
+export function word(what: string): z.ZodString {
+  return format({
+    pattern: /^[!#-\[\]-~]+$/,
+    max: MAX_NAME,
+    message: `is no ${what}`,
+    fix: "use printable ASCII without spaces, quotes and backslashes",
+  });
+}
+
 export function httpsUrl(): z.ZodString {
   return format({
     pattern: /^https:\/\/[A-Za-z0-9.:\[\]-]+(\/[^\s#]*)?$/,
@@ -163,11 +173,11 @@ export function method(): z.ZodString {
 }
 
 /** `/a/*` and `/a/{id}`: any one segment; `/a/**`: any rest. Whole segments only, and none that a proxy would rewrite. */
-export function pathTemplate(): z.ZodString {
+export function pathTemplate(max = MAX_TEXT): z.ZodString {
   return rule(
     format({
       pattern: /^\/$|^(\/([A-Za-z0-9._~!$&()+,=:@%-]+|[*]|[{][A-Za-z0-9_]+[}]))*(\/[*][*]|\/)?$/,
-      max: MAX_TEXT,
+      max,
       message: "is no path template",
       fix: "begin with '/', and write whole segments: text, '*', '{name}', and '**' only at the end",
     }),

@@ -16,16 +16,19 @@ const serverSecret = {
   },
 };
 
-describe.each(["allowlist", "clientIP", "logging", "mtls", "rateLimit", "transport"])("%s", (section) => {
-  test.each(goldenCases(`${import.meta.dirname}/${section}/testdata`))("$name", async (one) => {
-    const bootstraps = goldenBootstraps(one);
-    expect(bootstraps.length).toBeGreaterThan(0);
-    for (const bootstrap of bootstraps) {
-      const { ok, message } = await validate(onThisMachine(bootstrap));
-      expect({ ok, message: ok ? "" : message }).toEqual({ ok: true, message: "" });
-    }
-  });
-});
+describe.each(["allowlist", "authorization", "clientIP", "logging", "mtls", "rateLimit", "transport"])(
+  "%s",
+  (section) => {
+    test.each(goldenCases(`${import.meta.dirname}/${section}/testdata`))("$name", async (one) => {
+      const bootstraps = goldenBootstraps(one);
+      expect(bootstraps.length).toBeGreaterThan(0);
+      for (const bootstrap of bootstraps) {
+        const { ok, message } = await validate(onThisMachine(bootstrap));
+        expect({ ok, message: ok ? "" : message }).toEqual({ ok: true, message: "" });
+      }
+    });
+  },
+);
 
 /** What lies outside of the configuration: the folder of log files, which Envoy opens even to validate, and the listener's own certificate. */
 function onThisMachine(bootstrap: JsonObject): JsonObject {

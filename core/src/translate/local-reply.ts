@@ -18,7 +18,10 @@ interface Mapper {
   /** Format of the policy's name. */
   readonly policy?: string;
   readonly status?: number;
-  readonly challenge?: boolean;
+  /** `WWW-Authenticate`: true takes the route's; a text is its format. */
+  readonly challenge?: boolean | string;
+  /** Format of the rule's name, where a section has rules. */
+  readonly rule?: string;
 }
 
 const details = "response.code_details";
@@ -28,6 +31,12 @@ const LIMITING_POLICY = "%RESP(X-GATEWARDEN-POLICY)%";
 
 /** Lists of several policies add up: only the rule that matched knows whose it was. */
 const MATCHED_POLICY = "%CEL(re.extract(response.code_details, '[[](.*)[]]', '\\\\1'))%";
+
+/** Several policies may have to allow: the name of the outcome says whose rule refused (slices/authorization/translate.ts). */
+const AUTHORIZING_POLICY = "%CEL(re.extract(response.code_details, '[[](.*#authorization)', '\\\\1'))%";
+const AUTHORIZING_RULE = "%CEL(re.extract(response.code_details, '#authorization/([^!]*).*[]]', '\\\\1'))%";
+const STEP_UP_CHALLENGE =
+  "%CEL(xds.route_metadata.filter_metadata['gatewarden']['stepUp'][re.extract(response.code_details, '[[](.*)[]]', '\\\\1')])%";
 
 /** First match answers. */
 const mappers: readonly Mapper[] = [
@@ -74,6 +83,31 @@ const mappers: readonly Mapper[] = [
     title: "Forbidden",
     detail: "this address is not allowed",
     policy: MATCHED_POLICY,
+  },
+  {
+    when: `${details}.contains('#authorization/') && ${details}.contains('!mfa]')`,
+    code: "GW-AUTHZ-003",
+    title: "Unauthorized",
+    detail: "a stronger or more recent authentication is required",
+    policy: AUTHORIZING_POLICY,
+    rule: AUTHORIZING_RULE,
+    status: 401,
+    challenge: STEP_UP_CHALLENGE,
+  },
+  {
+    when: `${details}.contains('#authorization/')`,
+    code: "GW-AUTHZ-002",
+    title: "Forbidden",
+    detail: "a rule denies this call",
+    policy: AUTHORIZING_POLICY,
+    rule: AUTHORIZING_RULE,
+  },
+  {
+    when: `${details}.contains('#authorization]')`,
+    code: "GW-AUTHZ-001",
+    title: "Forbidden",
+    detail: "no rule allows this call",
+    policy: AUTHORIZING_POLICY,
   },
   {
     when: `${details}.contains('#mtls')`,
@@ -190,7 +224,9 @@ function mapperJson(mapper: Mapper): JsonObject {
     ...(mapper.status === undefined ? {} : { status_code: mapper.status }),
     headers_to_add: [
       ...(policy === undefined ? [] : [header("x-gatewarden-policy", policy)]),
-      ...(mapper.challenge === true ? [header("www-authenticate", metadata("challenge"))] : []),
+      ...(mapper.challenge === undefined || mapper.challenge === false
+        ? []
+        : [header("www-authenticate", mapper.challenge === true ? metadata("challenge") : mapper.challenge)]),
     ],
     body_format_override: {
       content_type: "application/problem+json",
@@ -202,6 +238,7 @@ function mapperJson(mapper: Mapper): JsonObject {
         detail: mapper.detail,
         code: mapper.code,
         ...(policy === undefined ? {} : { policy }),
+        ...(mapper.rule === undefined ? {} : { rule: mapper.rule }),
         requestId: "%REQ(X-REQUEST-ID)%",
       },
     },

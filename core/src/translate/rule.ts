@@ -134,6 +134,10 @@ function contextsOf({ route, gateway, listener, clientCertificates, verdict }: R
   const credentialHeaders = verdict.sections.flatMap(({ slice, enforced }) =>
     enforced === undefined ? [] : (slice.credentialHeaders?.(enforced.model) ?? []),
   );
+  const [callers] = verdict.sections.flatMap(({ slice, enforced }) => {
+    const found = enforced === undefined ? undefined : slice.callers?.(enforced.model);
+    return found === undefined ? [] : [found];
+  });
   return (effective, audit) => {
     const sources = (audit ? effective.audited : effective.enforced)?.sources;
     if (sources === undefined) throw new Error("a section without a source");
@@ -146,6 +150,7 @@ function contextsOf({ route, gateway, listener, clientCertificates, verdict }: R
       tls: listener.protocol === "HTTPS",
       audit,
       credentialHeaders,
+      ...(callers === undefined ? {} : { callers }),
     };
   };
 }

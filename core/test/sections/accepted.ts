@@ -1,6 +1,6 @@
 /** Sections that the parser and the API server must both take and give back as they are. */
 import type { JsonValue } from "../../src/world.ts";
-import { byRef, certificate, corp, identity, issuerRef, limit, ref } from "./material.ts";
+import { byRef, certificate, corp, identity, issuerRef, limit, ref, rules } from "./material.ts";
 
 export type Accepted = readonly [section: string, what: string, spec: JsonValue];
 
@@ -69,6 +69,32 @@ export const ACCEPTED: readonly Accepted[] = [
     "HS256 with a key from a Secret",
     { jwt: [{ ...corp, algorithms: ["HS256"], jwks: { type: "Ref", ref: { ...ref, kind: "Secret" } } }] },
   ],
+  [
+    "authorization",
+    "every field of the reference",
+    {
+      defaultAction: "Deny",
+      rules: [
+        {
+          name: "read",
+          action: "Allow",
+          methods: ["GET", "HEAD"],
+          paths: ["/orders/**", "/orders/{id}"],
+          roles: ["user", "admin"],
+          scopes: ["orders:read"],
+          consumers: ["erp"],
+          identities: [identity],
+          claims: [{ provider: "corp", path: ["dept"], values: ["sales"] }],
+          sources: ["10.0.0.0/8"],
+          when: "request.time.getHours('Asia/Shanghai') in [9,10,11,14,15,16,17]",
+          mfa: { acr: ["urn:mfa"], amr: ["otp", "hwk"], maxAge: "10m" },
+          grant: "Required",
+        },
+      ],
+    },
+  ],
+  ["authorization", "a rule that denies everybody", rules({ action: "Deny" })],
+  ["authorization", "a default alone", { defaultAction: "Allow" }],
   [
     "rateLimit",
     "every field of the reference",

@@ -12,3 +12,6 @@ export const certificate = { issuerRef };
 export const jwt = (extra: JsonValue): JsonValue => ({ jwt: [{ ...byRef, ...(extra as object) }] });
 export const limits = (extra: JsonValue): JsonValue => ({ limits: [{ ...limit, ...(extra as object) }] });
 export const listed = (extra: JsonValue): JsonValue => ({ entries: [{ cidr: "10.0.0.0/8", ...(extra as object) }] });
+export const rules = (extra: JsonValue): JsonValue => ({
+  rules: [{ name: "r", action: "Allow", ...(extra as object) }],
+});

@@ -1,6 +1,7 @@
 /** Sections that the parser must refuse, and the API server too unless it cannot see why: both halves of every rule must agree. */
 import type { JsonValue } from "../../src/world.ts";
 import { byRef, certificate, corp, identity, issuerRef, jwt, limit, limits, listed, ref } from "./material.ts";
+import { REFUSED_AUTHORIZATION } from "./refused-authorization.ts";
 
 /** `path` is the parser's; `admitted` marks what the API server cannot see and the status says instead. */
 export type Refused = readonly [
@@ -244,6 +245,7 @@ export const REFUSED: readonly Refused[] = [
     "spec.authentication.clientCertificate.identities",
     /too small/,
   ],
+  ...REFUSED_AUTHORIZATION,
   ["rateLimit", "nothing", {}, "spec.rateLimit.limits", /missing/],
   ["rateLimit", "no limits", { limits: [] }, "spec.rateLimit.limits", /too small/],
   ["rateLimit", "a name twice", { limits: [limit, limit] }, "spec.rateLimit.limits[1].name", /duplicate/],

@@ -55,6 +55,17 @@ export const authentication: Slice<"authentication", Spec, Model> = {
       ...(dropped?.tokens ?? []),
       ...(dropped?.keys ?? []),
     ].flatMap((place) => (place.in === "header" ? [place.name.toLowerCase()] : [])),
+  callers: ({ mode, namespace, issuers }) =>
+    mode === "Public"
+      ? undefined
+      : {
+          consumers: namespace,
+          issuers: issuers.map(({ name, issuer, rolesClaim }) => ({
+            name,
+            issuer,
+            ...(rolesClaim === undefined ? {} : { rolesClaim }),
+          })),
+        },
   extension: (slot, entries, lookup) => {
     if (slot === "jwt") return jwtExtension(entries);
     return slot === "names" || slot === "recognise"

@@ -27,9 +27,12 @@ export const RECORDED = [
 ].join(" || ");
 
 /** Sections whose policies stand in the route's metadata. */
-const SECTIONS = ["authentication", "rateLimit", "mtls", "allowlist", "denylist"];
+const SECTIONS = ["authentication", "authorization", "rateLimit", "mtls", "allowlist", "denylist"];
 /** RBAC slots whose Audit verdicts are recorded. */
-const AUDITED = ["denylist", "allowlist", "authn", "cert", "authz"];
+const AUDITED = ["denylist", "allowlist", "authn", "cert"];
+/** In slot authz outcomes that allow have names too: only a refusal's is read; anything else is an error, which leaves the member out. */
+const RBAC = "metadata.filter_metadata['envoy.filters.http.rbac']";
+const AUDITED_RULE = `%CEL({'denied': ${RBAC}['authz_shadow_effective_policy_id']}[${RBAC}['authz_shadow_engine_result']])%`;
 
 export function recordOf(gateway: string): JsonObject {
   return {
@@ -50,7 +53,10 @@ export function recordOf(gateway: string): JsonObject {
     reason: "%RESPONSE_CODE_DETAILS%",
     flags: "%RESPONSE_FLAGS%",
     policies: Object.fromEntries(SECTIONS.map((section) => [section, route(section)])),
-    wouldDeny: Object.fromEntries(AUDITED.map((slot) => [slot, rbac(`${slot}_shadow_effective_policy_id`)])),
+    wouldDeny: {
+      ...Object.fromEntries(AUDITED.map((slot) => [slot, rbac(`${slot}_shadow_effective_policy_id`)])),
+      authz: AUDITED_RULE,
+    },
     consumer: "%FILTER_STATE(gatewarden.consumer:PLAIN)%",
     subject: "%DYNAMIC_METADATA(envoy.filters.http.jwt_authn:jwt:sub)%",
     certificate: { subject: "%DOWNSTREAM_PEER_SUBJECT%", uri: "%DOWNSTREAM_PEER_URI_SAN%" },
