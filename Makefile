@@ -23,7 +23,7 @@ setup: $(INSTALLED) ## Install dependencies; build and download what tests and d
 	$(RUN) e2e/setup.ts
 
 ##@ Code
-.PHONY: build lint fmt typecheck check
+.PHONY: build lint fmt typecheck check image
 build: $(INSTALLED) ## Compile every workspace to dist/
 	npm run --silent build
 
@@ -39,6 +39,9 @@ typecheck: $(INSTALLED) ## Check the types of sources and tests
 check: $(INSTALLED) ## What needs no cluster and no Envoy: types, lint, unit tests, generated files
 	$(RUN) e2e/run-tests.ts typecheck lint unit
 	$(MAKE) --no-print-directory check-generate
+
+image: build ## Write images/out/operator.tar (docker-archive, reproducible, no Docker) and its SBOM; IMAGE=repository:tag
+	$(RUN) images/src/main.ts $(if $(IMAGE),--name $(IMAGE))
 
 ##@ Tests
 .PHONY: test unit wire chart envoy api e2e
@@ -89,4 +92,4 @@ check-generate: $(INSTALLED) ## Fail when a generated file is not what its sourc
 
 .PHONY: clean
 clean: ## Remove what was built here (the cache of test parts stays)
-	rm -rf */dist node_modules bench/out
+	rm -rf */dist node_modules bench/out images/out

@@ -4,6 +4,7 @@ import type { Access } from "./access.ts";
 import { lastLines, type ManagedProcess, startProcess } from "./child-process.ts";
 import { eventually } from "./condition.ts";
 import { readManifests, type Parts } from "./parts.ts";
+import { CERT_MANAGER_IMAGE } from "./test-images.ts";
 
 const ESTABLISHED_LIMIT_MS = 60_000;
 
@@ -38,4 +39,35 @@ export async function startCertManager(
     },
   });
   return process;
+}
+
+/** Runs cert-manager's controllers in a pod of image CERT_MANAGER_IMAGE, as cluster administrator; resolves when it runs. */
+export async function startCertManagerPod(access: Access): Promise<void> {
+  const account = { name: "cert-manager", namespace: CERT_MANAGER_NAMESPACE };
+  const labels = { app: "cert-manager" };
+  const rbac = "rbac.authorization.k8s.io";
+  const container = { name: "cert-manager", image: CERT_MANAGER_IMAGE, imagePullPolicy: "Never" };
+  const items = [
+    { apiVersion: "v1", kind: "Namespace", metadata: { name: CERT_MANAGER_NAMESPACE } },
+    { apiVersion: "v1", kind: "ServiceAccount", metadata: account },
+    {
+      apiVersion: `${rbac}/v1`,
+      kind: "ClusterRoleBinding",
+      metadata: { name: "cert-manager" },
+      roleRef: { apiGroup: rbac, kind: "ClusterRole", name: "cluster-admin" },
+      subjects: [{ kind: "ServiceAccount", ...account }],
+    },
+    {
+      apiVersion: "apps/v1",
+      kind: "Deployment",
+      metadata: account,
+      spec: {
+        selector: { matchLabels: labels },
+        template: { metadata: { labels }, spec: { serviceAccountName: account.name, containers: [container] } },
+      },
+    },
+  ];
+  await access.apply(JSON.stringify({ apiVersion: "v1", kind: "List", items }));
+  const wait = ["rollout", "status", "deployment/cert-manager", "--namespace", CERT_MANAGER_NAMESPACE];
+  await access.kubectl([...wait, "--timeout=120s"]);
 }

@@ -7,7 +7,7 @@ import { lastLines, type ManagedProcess, startProcess } from "./child-process.ts
 import { eventually } from "./condition.ts";
 import type { ControlPlaneChaos } from "./driver.ts";
 import { writeKubeconfig } from "./kubeconfig.ts";
-import { createAuthority, issue, type KeyPair } from "./pki.ts";
+import { type Authority, createAuthority, issue, type KeyPair } from "./pki.ts";
 import { freePorts } from "./port.ts";
 
 const ADDRESS = "127.0.0.1";
@@ -27,7 +27,27 @@ const CONTROLLERS = [
   "endpointslice-controller",
 ];
 
+/** What a cluster with nodes needs beside. */
+const NODE_CONTROLLERS = [
+  "deployment-controller",
+  "replicaset-controller",
+  "disruption-controller",
+  "horizontal-pod-autoscaler-controller",
+  "node-lifecycle-controller",
+  "pod-garbage-collector-controller",
+  "endpoints-controller",
+];
+
+export interface ControlPlaneOptions {
+  /** An address of this machine that pods reach the API server at; also runs the controllers that pods need. Default: no pods, loopback only. */
+  readonly nodeAddress?: string;
+}
+
 export interface ControlPlane {
+  /** Signs certificates that the API server accepts. */
+  readonly authority: Authority;
+  /** Its certificate, as a file. */
+  readonly authorityFile: string;
   readonly apiServer: string;
   readonly kubeconfig: string;
   readonly chaos: ControlPlaneChaos;
@@ -36,16 +56,20 @@ export interface ControlPlane {
 }
 
 /** Starts the three parts with their files in `directory` (made here); resolves when the API server is ready. */
-export async function startControlPlane(binary: string, directory: string): Promise<ControlPlane> {
+export async function startControlPlane(
+  binary: string,
+  directory: string,
+  options: ControlPlaneOptions = {},
+): Promise<ControlPlane> {
   mkdirSync(directory, { recursive: true, mode: 0o700 });
   const [etcdPort = 0, peerPort = 0, apiPort = 0] = await freePorts(3, ADDRESS);
   const etcdUrl = `http://${ADDRESS}:${String(etcdPort)}`;
   const apiServer = `https://${ADDRESS}:${String(apiPort)}`;
-  const files = writePki(directory);
+  const files = writePki(directory, options);
   const kubeconfig = join(directory, "kubeconfig");
   writeKubeconfig(kubeconfig, {
     server: apiServer,
-    authority: files.authority,
+    authority: files.authority.certificate,
     user: "administrator",
     keyPair: files.administrator,
   });
@@ -60,7 +84,7 @@ export async function startControlPlane(binary: string, directory: string): Prom
     });
   const etcd = await part("etcd", etcdFlags(directory, etcdUrl, `http://${ADDRESS}:${String(peerPort)}`));
   const startApiServer = async (): Promise<ManagedProcess> => {
-    const started = await part("kube-apiserver", apiServerFlags(files, etcdUrl, apiPort));
+    const started = await part("kube-apiserver", apiServerFlags(files, etcdUrl, apiPort, options));
     try {
       await eventually("kube-apiserver ready", () => isReady(apiServer, files), {
         limitMs: READY_LIMIT_MS,
@@ -75,9 +99,11 @@ export async function startControlPlane(binary: string, directory: string): Prom
   let running: readonly ManagedProcess[] = [etcd];
   try {
     let server = await startApiServer();
-    const manager = await part("kube-controller-manager", controllerManagerFlags(files, kubeconfig));
+    const manager = await part("kube-controller-manager", controllerManagerFlags(files, kubeconfig, options));
     running = [manager, server, etcd];
     return {
+      authority: files.authority,
+      authorityFile: files.paths.authority,
       apiServer,
       kubeconfig,
       processes: () => running,
@@ -100,20 +126,29 @@ export async function startControlPlane(binary: string, directory: string): Prom
 }
 
 interface PkiFiles {
-  readonly authority: string;
+  readonly authority: Authority;
   readonly administrator: KeyPair;
   readonly paths: Readonly<
-    Record<"authority" | "certificate" | "key" | "accountPublicKey" | "accountPrivateKey", string>
+    Record<
+      | "authority"
+      | "certificate"
+      | "key"
+      | "administratorCertificate"
+      | "administratorKey"
+      | "accountPublicKey"
+      | "accountPrivateKey",
+      string
+    >
   >;
 }
 
-function writePki(directory: string): PkiFiles {
+function writePki(directory: string, { nodeAddress }: ControlPlaneOptions): PkiFiles {
   const authority = createAuthority("gatewarden-test-cluster");
   const serving = issue(authority, {
     commonName: "kube-apiserver",
     usages: ["server"],
     dnsNames: ["localhost", "kubernetes", "kubernetes.default", "kubernetes.default.svc"],
-    addresses: [ADDRESS, FIRST_SERVICE_ADDRESS],
+    addresses: [ADDRESS, FIRST_SERVICE_ADDRESS, ...(nodeAddress === undefined ? [] : [nodeAddress])],
   });
   const administrator = issue(authority, {
     commonName: "administrator",
@@ -127,12 +162,14 @@ function writePki(directory: string): PkiFiles {
     return path;
   };
   return {
-    authority: authority.certificate,
+    authority,
     administrator,
     paths: {
       authority: write("ca.crt", authority.certificate),
       certificate: write("apiserver.crt", serving.certificate),
       key: write("apiserver.key", serving.privateKey),
+      administratorCertificate: write("administrator.crt", administrator.certificate),
+      administratorKey: write("administrator.key", administrator.privateKey),
       accountPublicKey: write("sa.pub", account.publicKey.export({ type: "spki", format: "pem" }).toString()),
       accountPrivateKey: write("sa.key", account.privateKey.export({ type: "pkcs8", format: "pem" }).toString()),
     },
@@ -155,15 +192,33 @@ function etcdFlags(directory: string, clientUrl: string, peerUrl: string): reado
   ];
 }
 
-function apiServerFlags({ paths }: PkiFiles, etcdUrl: string, port: number): readonly string[] {
+function apiServerFlags(
+  { paths }: PkiFiles,
+  etcdUrl: string,
+  port: number,
+  { nodeAddress }: ControlPlaneOptions,
+): readonly string[] {
+  const reach =
+    nodeAddress === undefined
+      ? [
+          `--bind-address=${ADDRESS}`,
+          // Given, or it is looked for on the default route, which a network namespace of its own does not have.
+          `--advertise-address=${ADDRESS}`,
+          // Nobody reaches the API server through the `kubernetes` Service, and 127.0.0.1 may not be its endpoint.
+          "--endpoint-reconciler-type=none",
+        ]
+      : [
+          "--bind-address=0.0.0.0",
+          `--advertise-address=${nodeAddress}`,
+          // By the node's name it would be looked for in DNS, which has no nodes.
+          "--kubelet-preferred-address-types=InternalIP",
+          `--kubelet-client-certificate=${paths.administratorCertificate}`,
+          `--kubelet-client-key=${paths.administratorKey}`,
+        ];
   return [
+    ...reach,
     `--etcd-servers=${etcdUrl}`,
-    `--bind-address=${ADDRESS}`,
     `--secure-port=${String(port)}`,
-    // Given, or it is looked for on the default route, which a network namespace of its own does not have.
-    `--advertise-address=${ADDRESS}`,
-    // Nobody reaches the API server through the `kubernetes` Service, and 127.0.0.1 may not be its endpoint.
-    "--endpoint-reconciler-type=none",
     `--client-ca-file=${paths.authority}`,
     `--tls-cert-file=${paths.certificate}`,
     `--tls-private-key-file=${paths.key}`,
@@ -179,10 +234,15 @@ function apiServerFlags({ paths }: PkiFiles, etcdUrl: string, port: number): rea
   ];
 }
 
-function controllerManagerFlags({ paths }: PkiFiles, kubeconfig: string): readonly string[] {
+function controllerManagerFlags(
+  { paths }: PkiFiles,
+  kubeconfig: string,
+  { nodeAddress }: ControlPlaneOptions,
+): readonly string[] {
+  const controllers = nodeAddress === undefined ? CONTROLLERS : [...CONTROLLERS, ...NODE_CONTROLLERS];
   return [
     `--kubeconfig=${kubeconfig}`,
-    `--controllers=${CONTROLLERS.join(",")}`,
+    `--controllers=${controllers.join(",")}`,
     "--leader-elect=false",
     // No port at all: nobody asks it anything.
     "--secure-port=0",
@@ -196,7 +256,7 @@ function controllerManagerFlags({ paths }: PkiFiles, kubeconfig: string): readon
 function isReady(apiServer: string, files: PkiFiles): Promise<boolean> {
   return new Promise((resolve, reject) => {
     const options = {
-      ca: files.authority,
+      ca: files.authority.certificate,
       cert: files.administrator.certificate,
       key: files.administrator.privateKey,
       agent: false,

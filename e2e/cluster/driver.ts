@@ -1,10 +1,12 @@
 /**
  * A Kubernetes cluster for tests behind one interface, with the CRDs of Gateway API and cert-manager, and cert-manager's
- * controllers running. Three drivers: `local` (processes on this machine), `existing` (KUBECONFIG) and `kind` (Docker).
+ * controllers running. Four drivers: `local` (processes on this machine, no pods), `node` (the same with a node and pods), `existing` (KUBECONFIG)
+ * and `kind` (Docker).
  */
 import { startExisting } from "./existing.ts";
 import { startKind } from "./kind.ts";
 import { startLocal } from "./local.ts";
+import { startNodeCluster } from "./node-cluster.ts";
 
 export interface Cluster {
   readonly driver: DriverName;
@@ -24,8 +26,10 @@ export interface Cluster {
   readonly createNamespace: (prefix?: string) => Promise<string>;
   /** Ends everything that the driver started and removes its files. */
   readonly stop: () => Promise<void>;
-  /** Only where the driver owns the API server (`local`). */
+  /** Only where the driver owns the API server (`local`, `node`). */
   readonly chaos?: ControlPlaneChaos;
+  /** Only where pods run (`node`, `kind`): makes the image of a docker-archive known to the nodes. */
+  readonly loadImage?: (file: string) => Promise<void>;
 }
 
 /** `resource` as kubectl names it (`certificates.cert-manager.io`); no namespace for cluster-wide objects. */
@@ -48,7 +52,9 @@ export interface ControlPlaneChaos {
   readonly compact: () => Promise<void>;
 }
 
-export type DriverName = "local" | "existing" | "kind";
+export type DriverName = (typeof DRIVERS)[number];
+
+const DRIVERS = ["local", "node", "existing", "kind"] as const;
 
 export interface StartOptions {
   /** Default: the environment variable DRIVER, else `local`. */
@@ -75,6 +81,8 @@ export async function startCluster(options: StartOptions = {}): Promise<Cluster>
   switch (driver) {
     case "local":
       return startLocal(filled);
+    case "node":
+      return startNodeCluster(filled);
     case "existing":
       return startExisting(filled);
     case "kind":
@@ -84,6 +92,7 @@ export async function startCluster(options: StartOptions = {}): Promise<Cluster>
 
 function driverFromEnvironment(): DriverName {
   const driver = process.env["DRIVER"] ?? "local";
-  if (driver === "local" || driver === "existing" || driver === "kind") return driver;
-  throw new Error(`DRIVER=${driver}: expected local, existing or kind`);
+  const known = DRIVERS.find((each) => each === driver);
+  if (known === undefined) throw new Error(`DRIVER=${driver}: expected ${DRIVERS.join(", ")}`);
+  return known;
 }

@@ -23,7 +23,10 @@ export async function startKind(options: DriverOptions): Promise<Cluster> {
   options.say(`creating the kind cluster ${name}`);
   try {
     await runCommand("kind", ["create", "cluster", "--name", name, "--kubeconfig", kubeconfig, "--wait", "120s"]);
-    return await joinCluster("kind", kubeconfig, options, release);
+    const cluster = await joinCluster("kind", kubeconfig, options, release);
+    const loadImage = async (file: string): Promise<void> =>
+      void (await runCommand("kind", ["load", "image-archive", file, "--name", name]));
+    return { ...cluster, loadImage };
   } catch (error) {
     await release();
     throw error;
