@@ -43,7 +43,8 @@ export async function install(cluster: Cluster): Promise<void> {
   await cluster.apply(readManifests(join(REPOSITORY, "crds", "out")));
   await cluster.kubectl(["wait", "--for=condition=Established", "customresourcedefinitions", "--all", "--timeout=60s"]);
   await cluster.apply(`{"apiVersion":"v1","kind":"Namespace","metadata":{"name":"${OPERATOR_NAMESPACE}"}}`);
-  await cluster.apply(readFileSync(join(REPOSITORY, "operator", "deploy", "rbac.yaml"), "utf8"));
+  for (const file of ["rbac.yaml", "overrides.yaml"])
+    await cluster.apply(readFileSync(join(REPOSITORY, "operator", "deploy", file), "utf8"));
   await cluster.apply(`${ISSUER}\n---${CLASS}`);
   await cluster.waitForCondition({ resource: "clusterissuers.cert-manager.io", name: "gatewarden-ca" }, "Ready");
 }
