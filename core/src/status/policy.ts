@@ -94,7 +94,8 @@ function gatewayAncestor(
   const lost = [...conflicts, ...floors];
   const nothingLeft = floors.length > 0 && all.every((part) => lost.some((one) => one.whole && one.part === part));
   const message = lost.map((one) => one.message).join("; ");
-  const perProxy = policy.mode === "Audit" ? [] : perProxyLimits(policy, targets, reads);
+  const gone = new Set(floors.flatMap((one) => (one.whole ? [one.part] : [])));
+  const perProxy = policy.mode === "Audit" ? [] : perProxyLimits(policy, targets, gone, reads);
   return {
     ancestorRef: gatewayRef(splitId(gateway)),
     gateway,
@@ -110,10 +111,11 @@ function gatewayAncestor(
   };
 }
 
-/** Of sections that this policy has at one of the targets. */
+/** Of sections that this policy has at one of the targets; `gone` are parts of which nothing holds. */
 function perProxyLimits(
   policy: ParsedApiPolicy,
   targets: readonly Target[],
+  gone: ReadonlySet<string>,
   { views }: PolicyReads,
 ): readonly PerProxyLimit[] {
   return writtenSlices(policy, views.slices).flatMap((slice) => {
@@ -121,6 +123,7 @@ function perProxyLimits(
     const state = views.state(policy, slice);
     if (!state.ok) return [];
     const holds = targets.some((target) => {
+      if (gone.has(`${slice.key} ${target.text}`)) return false;
       const winner = winnerOf(slice.key, layerOf(policy, target, views), policy.mode, policy.precedence);
       return winner === undefined || policyId(winner) === policyId(policy);
     });
