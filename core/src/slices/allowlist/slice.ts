@@ -31,7 +31,8 @@ export const allowlist: Slice<"allowlist", Spec, Model> = {
     model: {
       policy: source.text,
       ranges: resolveEntries(spec.entries, source, lookup),
-      inherit: spec.inherit ?? DEFAULTS.inherit,
+      // What a farther Default would add to an Override's list would get below the floor.
+      inherit: source.precedence === "Default" && (spec.inherit ?? DEFAULTS.inherit),
       floors: [],
     },
   }),
