@@ -95,6 +95,16 @@ const limits = fc
     { minLength: 1, maxLength: 2, selector: ({ name }) => name },
   )
   .map((list) => ({ limits: list }));
+const authorization = fc.record({
+  rules: fc.uniqueArray(
+    fc.record({
+      name: fc.constantFrom("read", "write"),
+      action: fc.constantFrom("Allow", "Deny"),
+      methods: fc.subarray(["GET", "PUT"], { minLength: 1 }),
+    }),
+    { minLength: 1, maxLength: 2, selector: ({ name }) => name },
+  ),
+});
 const logging = fc.record({
   calls: fc.constantFrom("All", "Denied", "Errors", "None"),
   sampling: fc.constantFrom(0, 50, 100),
@@ -119,6 +129,7 @@ const policy: fc.Arbitrary<Written> = fc
       allowlist: some(fc.tuple(entries, some(fc.boolean())).map(([list, inherit]) => without({ ...list, inherit }))),
       authentication: some(authentication),
       rateLimit: some(limits),
+      authorization: some(authorization),
       logging: some(logging),
       mtls: some(mtls),
     }),

@@ -2,6 +2,7 @@
 import { describe, expect, it } from "@jest/globals";
 import fc from "fast-check";
 import type { Model as Authentication } from "../src/slices/authentication/model.ts";
+import type { Model as Authorization } from "../src/slices/authorization/model.ts";
 import type { Model as Logging } from "../src/slices/logging/model.ts";
 import type { Model as Mtls } from "../src/slices/mtls/model.ts";
 import type { Model as RateLimit } from "../src/slices/rateLimit/model.ts";
@@ -58,7 +59,7 @@ describe("an effective policy", () => {
     expect(closed).toBeGreaterThan(30);
   });
 
-  it("counts every limit of an Override, and records what it records", () => {
+  it("counts every limit of an Override, asks every one of its sets of rules, and records what it records", () => {
     fc.assert(
       fc.property(hierarchies, (written) => {
         const whole = verdictOf(written);
@@ -66,6 +67,10 @@ describe("an effective policy", () => {
         const limits = (enforced(floor, "rateLimit") as RateLimit | undefined)?.limits ?? [];
         const counted = (enforced(whole, "rateLimit") as RateLimit | undefined)?.limits ?? [];
         for (const { id } of limits) expect(counted.map((limit) => limit.id)).toContain(id);
+
+        const sets = (enforced(floor, "authorization") as Authorization | undefined)?.sets ?? [];
+        const asked = (enforced(whole, "authorization") as Authorization | undefined)?.sets ?? [];
+        for (const set of sets) expect(asked).toContainEqual(set);
 
         const wanted = enforced(floor, "logging") as Logging | undefined;
         if (wanted === undefined) return;
