@@ -1,4 +1,5 @@
 /** Where each kind lives in the Kubernetes API, and what is thrown away before an object is kept. */
+import { hash } from "node:crypto";
 import type { Kind, KubeObject, ObjectKey } from "@gatewarden/core/world.ts";
 
 export interface KindInfo {
@@ -102,27 +103,20 @@ export function strip(kind: KindInfo, object: KubeObject): KubeObject {
   return kept as KubeObject;
 }
 
-/** True when nothing that the core reads differs: only the status (ours, mostly) and the resourceVersion did. */
-export function sameForCore(kind: KindInfo, old: KubeObject, next: KubeObject): boolean {
-  if (!kind.generation) return false;
-  const a = old.metadata;
-  const b = next.metadata;
-  return (
-    a.uid === b.uid &&
-    a.generation !== undefined &&
-    a.generation === b.generation &&
-    a.deletionTimestamp === b.deletionTimestamp &&
-    sameRecord(a.labels, b.labels) &&
-    sameRecord(a.annotations, b.annotations)
-  );
+/**
+ * A short text that is the same as long as nothing that the core reads differs: not for another status (ours, mostly) or resourceVersion.
+ * Undefined where only the whole object can say it. Takes the place of a copy of the object.
+ */
+export function markOf(kind: KindInfo, { metadata }: KubeObject): string | undefined {
+  const { generation, deletionTimestamp, labels, annotations } = metadata;
+  if (!kind.generation || generation === undefined) return undefined;
+  const texts = [...sorted(labels), "", ...sorted(annotations)];
+  const words = texts.length === 1 ? "" : hash("sha1", JSON.stringify(texts), "base64");
+  return `${String(generation)} ${deletionTimestamp ?? ""} ${words}`;
 }
 
-function sameRecord(
-  a: Readonly<Record<string, string>> | undefined,
-  b: Readonly<Record<string, string>> | undefined,
-): boolean {
-  const left = a ?? {};
-  const right = b ?? {};
-  const keys = Object.keys(left);
-  return keys.length === Object.keys(right).length && keys.every((key) => left[key] === right[key]);
+function sorted(words: Readonly<Record<string, string>> | undefined): readonly string[] {
+  return Object.entries(words ?? {})
+    .sort(([a], [b]) => (a < b ? -1 : 1))
+    .flat();
 }

@@ -7,7 +7,7 @@ import { sleep, type Clock } from "../clock.ts";
 import { errorText, type Log } from "../log.ts";
 import { createBackoff, type Backoff } from "./backoff.ts";
 import type { ApiFailure, KubeClient, ListPage, WatchEvent } from "./client.ts";
-import { apiVersion, collectionPath, sameForCore, strip, type KindInfo } from "./kinds.ts";
+import { apiVersion, collectionPath, markOf, strip, type KindInfo } from "./kinds.ts";
 
 /** Where a reflector stands. `absent`: the API server does not know the kind (its CRD is not installed). `denied`: 403. */
 export type ReflectorState = "starting" | "synced" | "absent" | "denied" | "stopped";
@@ -75,13 +75,21 @@ export interface Reflector {
 type WatchEnd =
   { readonly type: "closed" } | { readonly type: "gone" } | { readonly type: "failed"; readonly failure: ApiFailure };
 
+/** What is kept of an object: enough to tell what is news. The object itself is handed on. */
+interface Known {
+  readonly uid: string | undefined;
+  /** The newest resourceVersion seen, also of updates that were no news. */
+  readonly version: string;
+  /** {@link markOf} what was reported last. */
+  readonly mark: string | undefined;
+}
+
 /** Starts at once. */
 export function startReflector(options: ReflectorOptions): Reflector {
   const { kind, client, clock, log, events } = options;
   const limits = { ...DEFAULT_LIMITS, ...options.limits };
   const stopping = new AbortController();
-  const known = new Map<string, KubeObject>(); // "namespace/name" → what was reported last
-  const versions = new Map<string, string>(); // the newest resourceVersion seen, also of updates that were no news
+  const known = new Map<string, Known>(); // by "namespace/name"
   const path = collectionPath(kind, options.namespace ?? "");
   const selector = options.name === undefined ? undefined : `metadata.name=${options.name}`;
   const backoff = createBackoff(clock, limits.firstBackoffMs, limits.longestBackoffMs);
@@ -111,30 +119,23 @@ export function startReflector(options: ReflectorOptions): Reflector {
     const id = `${namespace}/${raw.metadata.name}`;
     const version = raw.metadata.resourceVersion ?? "";
     const old = known.get(id);
-    const seen = versions.get(id);
-    if (
-      old !== undefined &&
-      old.metadata.uid === raw.metadata.uid &&
-      (version === seen || (!fromList && isOlder(version, seen)))
-    )
-      return false;
+    const same = old !== undefined && old.uid === raw.metadata.uid;
+    if (same && (version === old.version || (!fromList && isOlder(version, old.version)))) return false;
     touched?.add(id);
-    versions.set(id, version);
+    const mark = markOf(kind, raw);
     const key: ObjectKey = { kind: kind.kind, namespace, name: raw.metadata.name };
-    const object = strip(kind, { ...raw, apiVersion: apiVersion(kind), kind: kind.kind });
+    known.set(id, { uid: raw.metadata.uid, version, mark });
     guarded(() => events.onRaw?.(key, raw), id);
-    if (old !== undefined && sameForCore(kind, old, object)) return false;
-    known.set(id, object);
+    if (same && mark !== undefined && mark === old.mark) return false;
+    const object = strip(kind, { ...raw, apiVersion: apiVersion(kind), kind: kind.kind });
     guarded(() => events.onChange({ key, object }), id);
     return true;
   };
   const remove = (id: string): boolean => {
-    const old = known.get(id);
-    if (old === undefined) return false;
+    if (!known.delete(id)) return false;
     touched?.add(id);
-    known.delete(id);
-    versions.delete(id);
-    const key: ObjectKey = { kind: kind.kind, namespace: old.metadata.namespace ?? "", name: old.metadata.name };
+    const [namespace = "", name = ""] = id.split("/");
+    const key: ObjectKey = { kind: kind.kind, namespace, name };
     guarded(() => events.onRaw?.(key, undefined), id);
     guarded(() => events.onChange({ key, object: undefined }), id);
     return true;

@@ -20,24 +20,56 @@ const VERSION_LENGTH = 16;
 
 /** Throws an Error that names the field where `json` is not Envoy's. */
 export function encodeContent(name: string, json: JsonObject): Content {
-  const any = encodeAny(json);
-  return contentOf(name, hash("sha256", any, "base64url").slice(0, VERSION_LENGTH), any);
+  return contentOf(name, undefined, encodeAny(json));
 }
 
-function contentOf(name: string, version: string, any: Uint8Array): Content {
-  const delta = new BinaryWriter()
-    .tag(RESPONSE_RESOURCES, WireType.LengthDelimited)
-    .fork()
-    .tag(RESOURCE.version, WireType.LengthDelimited)
-    .string(version)
-    .tag(RESOURCE.name, WireType.LengthDelimited)
-    .string(name)
-    .tag(RESOURCE.resource, WireType.LengthDelimited)
-    .bytes(any)
-    .join()
-    .finish();
-  // `resource` is written last, so the Any is the tail of the other form: one buffer holds both.
-  return { version, delta, any: delta.subarray(delta.length - any.length) };
+/** `version`: where it is not the hash of the bytes. */
+function contentOf(name: string, version: string | undefined, any: Uint8Array): Content {
+  return new DeltaContent(version ?? hash("sha256", any, "base64url").slice(0, VERSION_LENGTH), name, any);
+}
+
+class DeltaContent implements Content {
+  readonly version: string;
+  readonly delta: Uint8Array;
+  readonly #anyLength: number;
+
+  constructor(version: string, name: string, any: Uint8Array) {
+    const versionLength = Buffer.byteLength(version);
+    const nameLength = Buffer.byteLength(name);
+    const length = delimited(versionLength) + delimited(nameLength) + delimited(any.length);
+    // Memory of its own: a pool would be kept alive by its last piece.
+    const bytes = Buffer.allocUnsafeSlow(delimited(length));
+    let at = head(bytes, 0, RESPONSE_RESOURCES, length);
+    at = head(bytes, at, RESOURCE.version, versionLength);
+    at += bytes.write(version, at);
+    at = head(bytes, at, RESOURCE.name, nameLength);
+    at += bytes.write(name, at);
+    // `resource` is written last, so the Any is the tail of the other form: one buffer holds both.
+    at = head(bytes, at, RESOURCE.resource, any.length);
+    bytes.set(any, at);
+    this.version = version;
+    this.delta = bytes;
+    this.#anyLength = any.length;
+  }
+
+  get any(): Uint8Array {
+    return this.delta.subarray(this.delta.length - this.#anyLength);
+  }
+}
+
+/** Bytes of a length-delimited field whose number is below 16. */
+function delimited(length: number): number {
+  return 1 + Math.max(1, Math.ceil((32 - Math.clz32(length)) / 7)) + length;
+}
+
+/** Writes tag and length; answers where the content begins. */
+function head(bytes: Buffer, start: number, field: number, length: number): number {
+  let at = start;
+  bytes[at++] = (field << 3) | WireType.LengthDelimited;
+  let rest = length;
+  for (; rest > 0x7f; rest >>>= 7) bytes[at++] = (rest & 0x7f) | 0x80;
+  bytes[at++] = rest;
+  return at;
 }
 
 // Field numbers of google/protobuf/any.proto, envoy/config/route/v3/{scoped_route,route}.proto and envoy/config/core/v3/base.proto.

@@ -4,7 +4,7 @@
  */
 import type { JsonObject, Refusal, ResourceStatus, ResourceType } from "../types.ts";
 import { type Content, encodeContent } from "./content.ts";
-import type { Proxy } from "./proxy.ts";
+import { ProxySet } from "./proxy.ts";
 
 export interface Entry {
   readonly type: ResourceType;
@@ -20,9 +20,9 @@ export interface Entry {
   /** Why `wanted` is not in force everywhere. */
   refusal: Refusal | undefined;
   /** Proxies that refused `wanted` although another accepted it; empty otherwise. */
-  readonly refusers: Set<Proxy>;
+  readonly refusers: ProxySet;
   /** Proxies whose acknowledgement is outstanding, of those that count. */
-  readonly lacking: Set<Proxy>;
+  readonly lacking: ProxySet;
   /** Of a cluster: the endpoint resource that it will ask for. */
   endpoint: string | undefined;
 }
@@ -36,8 +36,8 @@ export function createEntry(type: ResourceType, name: string): Entry {
     good: undefined,
     fallback: undefined,
     refusal: undefined,
-    refusers: new Set(),
-    lacking: new Set(),
+    refusers: new ProxySet(),
+    lacking: new ProxySet(),
     endpoint: undefined,
   };
 }

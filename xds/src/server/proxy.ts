@@ -11,6 +11,27 @@ export interface Subscriber {
   owes(entry: Entry): boolean;
 }
 
+/** A set of proxies that is empty nearly always, and costs next to nothing then: there are two for each resource. */
+export class ProxySet {
+  #proxies: Set<Proxy> | undefined;
+
+  get size(): number {
+    return this.#proxies?.size ?? 0;
+  }
+  add(proxy: Proxy): void {
+    this.#proxies = (this.#proxies ?? new Set()).add(proxy);
+  }
+  /** Whether it was in it. */
+  delete(proxy: Proxy): boolean {
+    const was = this.#proxies?.delete(proxy) === true;
+    if (this.#proxies?.size === 0) this.#proxies = undefined;
+    return was;
+  }
+  clear(): void {
+    this.#proxies = undefined;
+  }
+}
+
 export interface Proxy {
   readonly node: string;
   /** Undefined between two streams. */
