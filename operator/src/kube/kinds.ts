@@ -73,6 +73,12 @@ export function keyText(key: ObjectKey): string {
   return `${key.kind}/${key.namespace}/${key.name}`;
 }
 
+/** Back from {@link keyText}. */
+export function keyOf(text: string): ObjectKey {
+  const [kind = "", namespace = "", name = ""] = text.split("/");
+  return { kind: kind as ObjectKey["kind"], namespace, name };
+}
+
 const LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration";
 
 /**

@@ -34,64 +34,88 @@ const NONE: readonly never[] = [];
 export function createOwners(): Owners {
   const parts = createRelation();
   const former = createRelation();
-  const idOf = (gateway: string, { type, name }: ResourceName): string => `${gateway} ${type} ${name}`;
 
   return {
     update(changes) {
       for (const { gateway, type, name, json, owners } of changes) {
-        const id = idOf(gateway, { type, name });
-        const before = [...parts.owners(id), ...former.owners(id)];
+        const before = [...parts.owners(gateway, type, name), ...former.owners(gateway, type, name)];
         const now = new Set(json === undefined ? NONE : owners.map((owner) => keyText(owner.key)));
-        const left = new Set(before.filter((owner) => !now.has(owner)));
-        parts.set(id, { gateway, type, name, owners: [...now] });
-        former.set(id, { gateway, type, name, owners: [...left] });
+        parts.set({ gateway, type, name, owners: [...now] });
+        former.set({ gateway, type, name, owners: before.filter((owner) => !now.has(owner)) });
       }
     },
     resources: (owner, gateway) => parts.entries(owner, gateway),
     left: (owner, gateway) => former.entries(owner, gateway),
-    owners(gateway, resource) {
-      const id = idOf(gateway, resource);
-      const left = former.owners(id);
-      return left.length === 0 ? parts.owners(id) : [...parts.owners(id), ...left];
+    owners(gateway, { type, name }) {
+      const left = former.owners(gateway, type, name);
+      return left.length === 0 ? parts.owners(gateway, type, name) : [...parts.owners(gateway, type, name), ...left];
     },
     leaving: (gateway) => former.all().filter((entry) => entry.gateway === gateway),
-    gone(gateway, resource) {
-      former.set(idOf(gateway, resource), { ...resource, gateway, owners: NONE });
+    gone(gateway, { type, name }) {
+      former.set({ type, name, gateway, owners: NONE });
     },
   };
 }
 
+/** Resources of one object: most have one or two, and a Set for each would cost more than everything else here. */
+interface Part {
+  /** The text that all its entries share. */
+  readonly owner: string;
+  entries: readonly Entry[] | Set<Entry>;
+}
+
+/** Above this a list becomes a set. */
+const FEW = 8;
+
 /** Who belongs to what, both ways. */
 function createRelation() {
-  const entries = new Map<string, Entry>();
-  const byOwner = new Map<string, Map<string, Entry>>(); // owner → resource id → entry
+  const entries = new Map<string, Map<string, Entry>>(); // by gateway and type, then by name
+  const byOwner = new Map<string, Part>();
 
-  const drop = (id: string): void => {
-    const old = entries.get(id);
-    if (old === undefined) return;
-    entries.delete(id);
-    for (const owner of old.owners) {
-      const own = byOwner.get(owner);
-      own?.delete(id);
-      if (own?.size === 0) byOwner.delete(owner);
+  const drop = (entry: Entry): void => {
+    for (const owner of entry.owners) {
+      const part = byOwner.get(owner);
+      if (part === undefined) continue;
+      if (part.entries instanceof Set) part.entries.delete(entry);
+      else part.entries = part.entries.filter((one) => one !== entry);
+      if (sizeOf(part.entries) === 0) byOwner.delete(owner);
     }
   };
-  return {
-    set(id: string, entry: Entry): void {
-      drop(id);
-      if (entry.owners.length === 0) return;
-      entries.set(id, entry);
-      for (const owner of entry.owners) {
-        const own = byOwner.get(owner);
-        if (own === undefined) byOwner.set(owner, new Map([[id, entry]]));
-        else own.set(id, entry);
-      }
-    },
-    owners: (id: string): readonly string[] => entries.get(id)?.owners ?? NONE,
-    entries(owner: string, gateway: string): readonly Entry[] {
-      const own = byOwner.get(owner);
-      return own === undefined ? NONE : [...own.values()].filter((entry) => entry.gateway === gateway);
-    },
-    all: (): readonly Entry[] => [...entries.values()],
+  const partOf = (owner: string): Part => {
+    let part = byOwner.get(owner);
+    if (part === undefined) byOwner.set(owner, (part = { owner, entries: NONE }));
+    return part;
   };
+  return {
+    set({ gateway, type, name, owners }: Entry): void {
+      const place = `${gateway} ${type}`;
+      const named = entries.get(place) ?? new Map<string, Entry>();
+      const old = named.get(name);
+      if (owners.length === 0) named.delete(name);
+      else {
+        const theirs = owners.map(partOf);
+        const entry: Entry = { gateway, type, name, owners: theirs.map(({ owner }) => owner) };
+        for (const part of theirs) {
+          if (part.entries instanceof Set) part.entries.add(entry);
+          else if (part.entries.length < FEW) part.entries = part.entries.concat([entry]);
+          else part.entries = new Set([...part.entries, entry]);
+        }
+        named.set(name, entry);
+      }
+      if (old !== undefined) drop(old);
+      if (named.size === 0) entries.delete(place);
+      else entries.set(place, named);
+    },
+    owners: (gateway: string, type: ResourceType, name: string): readonly string[] =>
+      entries.get(`${gateway} ${type}`)?.get(name)?.owners ?? NONE,
+    entries(owner: string, gateway: string): readonly Entry[] {
+      const part = byOwner.get(owner);
+      return part === undefined ? NONE : [...part.entries].filter((entry) => entry.gateway === gateway);
+    },
+    all: (): readonly Entry[] => [...entries.values()].flatMap((named) => [...named.values()]),
+  };
+}
+
+function sizeOf(entries: Part["entries"]): number {
+  return entries instanceof Set ? entries.size : entries.length;
 }

@@ -3,13 +3,15 @@
  * and what was last seen of each object; the objects themselves are read again before each write.
  */
 import { hash } from "node:crypto";
+import { createShared } from "@gatewarden/core/kinds/shared.ts";
 import type { KubeObject, ObjectKey, ObjectStatus, StatusChange } from "@gatewarden/core/world.ts";
 import type { Clock } from "../clock.ts";
 import type { ApiFailure, ApiResult, KubeClient } from "../kube/client.ts";
-import { apiVersion, keyText, kindInfo, objectPath } from "../kube/kinds.ts";
+import { apiVersion, keyOf, keyText, kindInfo, objectPath } from "../kube/kinds.ts";
 import type { Log } from "../log.ts";
 import { composeStatus, STATUS_METHOD, type ComposeContext } from "./compose.ts";
 import { isNeverForced, withoutNeverForced } from "./forced.ts";
+import { compact, type Item, newItem, repeated, setSeen } from "./item.ts";
 import { canonicalJson, ownPart, type StatusJson } from "./own-part.ts";
 import type { Owners, ResourceName } from "./owners.ts";
 import { createPace } from "./pace.ts";
@@ -52,20 +54,6 @@ const PIECE_MS = 4;
 const FIRST_RETRY_MS = 500;
 const LONGEST_RETRY_MS = 60_000;
 
-interface Item {
-  readonly key: ObjectKey;
-  wanted: ObjectStatus | undefined;
-  /** Since when something has been waited for. */
-  since: number;
-  failures: number;
-  /** Digest of what was written last, and of what the server made of it: it may fill in defaults. */
-  written: { readonly sent: string; readonly got: string } | undefined;
-  /** Digest of our part as the server has it; undefined where there is no status of ours yet. */
-  seen: string | undefined;
-  /** For what nothing was left to do: most proxies that come and go change nothing. */
-  settled: { readonly wanted: ObjectStatus; readonly seen: string | undefined; readonly standings: string } | undefined;
-}
-
 type StatusKind = ObjectStatus["kind"];
 
 export function isStatusKind(kind: string): kind is StatusKind {
@@ -82,18 +70,17 @@ export function createStatusWriter(options: StatusWriterOptions): StatusWriter {
   const stopping = new AbortController();
   const pace = createPace(clock);
   const tasks = new Set<Promise<void>>();
+  const shared = createShared();
+  const digests = repeated();
+  const summaries = repeated();
   let gatewayClass = "";
   let cancelRun = (): void => undefined;
   let runAt = Number.POSITIVE_INFINITY;
   let started = false;
 
-  const itemOf = (key: ObjectKey): Item => {
-    const text = keyText(key);
+  const itemOf = (text: string): Item => {
     let item = items.get(text);
-    if (item === undefined) {
-      item = { key, wanted: undefined, since: 0, failures: 0, written: undefined, seen: undefined, settled: undefined };
-      items.set(text, item);
-    }
+    if (item === undefined) items.set(text, (item = newItem()));
     return item;
   };
 
@@ -136,7 +123,7 @@ export function createStatusWriter(options: StatusWriterOptions): StatusWriter {
       ready.delete(text);
       const item = items.get(text);
       if (item === undefined || !options.leads()) continue; // resume() brings everything again
-      const verdict = judge(item);
+      const verdict = judge(text, item);
       if (verdict === "write") begin(text, item);
       else if (verdict === "nothing") {
         item.since = 0;
@@ -150,27 +137,23 @@ export function createStatusWriter(options: StatusWriterOptions): StatusWriter {
   };
 
   /** What is to be done without asking the server: `write`, `nothing`, or a look at it again at a time. */
-  const judge = (item: Item): "write" | "nothing" | number => {
-    const { wanted } = item;
+  const judge = (text: string, item: Item): "write" | "nothing" | number => {
+    const { wanted, settled } = item;
     if (wanted === undefined) return item.seen === undefined ? "nothing" : "write";
-    const standings = gatewaysOf(item.key, wanted).map((gateway) =>
-      standingOf(keyText(item.key), gateway, owners, book),
-    );
-    const summary = JSON.stringify(standings);
-    const { settled } = item;
-    const settledThen = settled?.wanted === wanted && settled.seen === item.seen ? settled.standings : undefined;
-    if (settledThen === summary) return "nothing";
+    const standings = gatewaysOf(text, wanted).map((gateway) => standingOf(text, gateway, owners, book));
+    const summary = summaries(JSON.stringify(standings));
+    if (settled === summary) return "nothing";
     const now = clock.now();
     const waitsForAck = standings.some(({ state }) => state === "reconciling");
-    if (settledThen !== undefined && waitsForAck) {
+    if (settled !== undefined && waitsForAck) {
       // One extension can be thousands of policies' part: mostly the acknowledgement comes, and then there is nothing to compare.
       if (item.since === 0) item.since = now;
       if (item.since + HOLD_MS > now) return item.since + HOLD_MS;
     }
-    const digest = digestOf(wanted.kind, composeStatus(undefined, wanted, contextOf(item)));
-    const same = item.seen === digest || (item.written?.sent === digest && item.written.got === item.seen);
+    const digest = digestOf(wanted.kind, composeStatus(undefined, wanted, contextOf(text)));
+    const same = item.seen === digest || (item.sent === digest && item.got === item.seen);
     if (same || (item.seen === undefined && isForeign(wanted))) {
-      item.settled = { wanted, seen: item.seen, standings: summary };
+      item.settled = summary;
       return "nothing";
     }
     if (item.since === 0) item.since = now;
@@ -184,7 +167,7 @@ export function createStatusWriter(options: StatusWriterOptions): StatusWriter {
     const task = (async (): Promise<void> => {
       await pace.take(stopping.signal);
       if (stopping.signal.aborted || !options.leads()) return;
-      const failure = await write(item);
+      const failure = await write(text, item);
       if (failure === undefined) {
         item.failures = 0;
         item.since = 0;
@@ -201,7 +184,7 @@ export function createStatusWriter(options: StatusWriterOptions): StatusWriter {
   const retry = (text: string, item: Item, failure: ApiFailure): void => {
     if (failure.status === 404) {
       // The core will say that it is gone, or that it came again.
-      item.seen = undefined;
+      setSeen(item, undefined);
       return;
     }
     options.onWrite?.(failure.status === 409 ? "conflict" : "failed");
@@ -215,19 +198,19 @@ export function createStatusWriter(options: StatusWriterOptions): StatusWriter {
     enqueue(text, delayMs);
   };
 
-  const write = async (item: Item): Promise<ApiFailure | undefined> => {
-    const { key } = item;
+  const write = async (text: string, item: Item): Promise<ApiFailure | undefined> => {
+    const key = keyOf(text);
     const info = kindInfo(key.kind);
     const kind = key.kind as StatusKind;
     const path = objectPath(info, key.namespace, key.name);
     const signal = stopping.signal;
     const got = await client.get(path, { signal });
     if (!got.ok) return got.failure;
-    const status = composeStatus(got.value.status, item.wanted, contextOf(item));
-    const sent = digestOf(kind, composeStatus(undefined, item.wanted, contextOf(item)));
+    const status = composeStatus(got.value.status, item.wanted, contextOf(text));
+    const sent = digestOf(kind, composeStatus(undefined, item.wanted, contextOf(text)));
     const before = digestOf(kind, got.value.status);
     if (digestOf(kind, status) === before) {
-      item.seen = before;
+      setSeen(item, before);
       return undefined;
     }
     if (!options.leads()) return undefined;
@@ -237,8 +220,10 @@ export function createStatusWriter(options: StatusWriterOptions): StatusWriter {
         : await client.replace(`${path}/status`, { ...got.value, status }, { signal });
     if (!result.ok) return result.failure;
     options.onWrite?.("written");
-    item.seen = digestOf(kind, result.value.status);
-    item.written = { sent, got: item.seen };
+    item.sent = sent;
+    item.got = digestOf(kind, result.value.status);
+    if (item.got === sent) item.got = sent; // one text
+    setSeen(item, item.got);
     return undefined;
   };
 
@@ -267,19 +252,19 @@ export function createStatusWriter(options: StatusWriterOptions): StatusWriter {
     return client.apply(path, { ...body, metadata: { ...named, resourceVersion }, status: rest }, forced, { signal });
   };
 
-  const contextOf = (item: Item): ComposeContext => ({
+  const contextOf = (text: string): ComposeContext => ({
     controllerName,
     gatewayClass,
     now: new Date(clock.now()).toISOString().replace(/\.\d+Z$/, "Z"),
-    self: `${item.key.namespace}/${item.key.name}`,
+    self: text.slice(text.indexOf("/") + 1),
     standing(gateway) {
-      const standing = standingOf(keyText(item.key), gateway, owners, book);
+      const standing = standingOf(text, gateway, owners, book);
       return standing.state === "rejected" ? { ...standing, message: options.redact(standing.message) } : standing;
     },
   });
 
   const digestOf = (kind: StatusKind, status: unknown): string =>
-    hash("sha1", canonicalJson(ownPart(kind, status, controllerName)), "base64");
+    digests(hash("sha1", canonicalJson(ownPart(kind, status, controllerName)), "base64"));
 
   return {
     update(changes) {
@@ -287,7 +272,9 @@ export function createStatusWriter(options: StatusWriterOptions): StatusWriter {
         const text = keyText(key);
         if (status === undefined && !items.has(text)) continue;
         if (status?.kind === "GatewayClass") gatewayClass = key.name;
-        itemOf(key).wanted = status;
+        const item = itemOf(text);
+        item.wanted = status && compact(status, shared);
+        item.settled = undefined;
         enqueue(text, 0);
       }
     },
@@ -297,14 +284,14 @@ export function createStatusWriter(options: StatusWriterOptions): StatusWriter {
       if (object === undefined) {
         const gone = items.get(text);
         if (gone === undefined) return;
-        gone.seen = undefined;
-        gone.written = undefined;
-        gone.settled = undefined;
+        setSeen(gone, undefined);
+        gone.sent = undefined;
+        gone.got = undefined;
         return; // forgotten when the core says that nothing is wanted any more
       }
-      const item = itemOf(key);
-      item.seen = hasOwn(object.status, controllerName) ? digestOf(key.kind, object.status) : undefined;
-      const echo = item.seen !== undefined && item.written?.got === item.seen;
+      const item = itemOf(text);
+      setSeen(item, hasOwn(object.status, controllerName) ? digestOf(key.kind, object.status) : undefined);
+      const echo = item.seen !== undefined && item.got === item.seen;
       if (item.wanted !== undefined && !echo && !busy.has(text)) enqueue(text, 0);
     },
     acknowledged(gateway, resources) {
@@ -334,14 +321,14 @@ export function createStatusWriter(options: StatusWriterOptions): StatusWriter {
 }
 
 /** The gateways whose proxies have a say in this status. */
-function gatewaysOf(key: ObjectKey, wanted: ObjectStatus): readonly string[] {
+function gatewaysOf(text: string, wanted: ObjectStatus): readonly string[] {
   switch (wanted.kind) {
     case "ApiPolicy":
       return [...new Set(wanted.ancestors.flatMap(({ gateway }) => gateway ?? []))];
     case "ApiConsumer":
       return wanted.gateways;
     case "Gateway":
-      return [`${key.namespace}/${key.name}`];
+      return [text.slice(text.indexOf("/") + 1)];
     case "BackendTLSPolicy":
     case "HTTPRoute":
     case "GatewayClass":

@@ -1,0 +1,54 @@
+/** What the status writer (writer.ts) remembers of one object. There are as many as objects with a status, so it is kept small. */
+import type { Shared } from "@gatewarden/core/kinds/shared.ts";
+import type { ObjectStatus } from "@gatewarden/core/world.ts";
+
+export interface Item {
+  wanted: ObjectStatus | undefined;
+  /** Since when something has been waited for. */
+  since: number;
+  failures: number;
+  /** Digest of what was written last, and of what the server made of it: it may fill in defaults. */
+  sent: string | undefined;
+  got: string | undefined;
+  /** Digest of our part as the server has it; undefined where there is no status of ours yet. */
+  seen: string | undefined;
+  /**
+   * The standings with which nothing was left to do for what is wanted and seen: most proxies that come and go change nothing. Forgotten with
+   * either of those.
+   */
+  settled: string | undefined;
+}
+
+export function newItem(): Item {
+  const nothing = { wanted: undefined, sent: undefined, got: undefined, seen: undefined, settled: undefined };
+  return { since: 0, failures: 0, ...nothing };
+}
+
+export function setSeen(item: Item, digest: string | undefined): void {
+  if (digest === item.seen) return;
+  item.seen = digest === item.got ? item.got : digest;
+  item.settled = undefined;
+}
+
+/** Most objects of a kind say the same of the same Gateway. */
+export function compact(status: ObjectStatus, shared: Shared): ObjectStatus {
+  const once = <T>(part: T): T => shared.once("", part, () => part);
+  switch (status.kind) {
+    case "ApiPolicy":
+    case "BackendTLSPolicy":
+      return { ...status, ancestors: once(status.ancestors) };
+    case "HTTPRoute":
+      return { ...status, parents: once(status.parents) };
+    default:
+      return status;
+  }
+}
+
+/** The text that came before, where it is the same again, as in rows of equal objects: one copy of it is kept. */
+export function repeated(): (text: string) => string {
+  let last = "";
+  return (text) => {
+    if (text !== last) last = text;
+    return last;
+  };
+}
