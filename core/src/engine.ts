@@ -1,10 +1,11 @@
 /** The core as the shell calls it: changes in, differences out (world.ts). Owner of the graph; everything else is a function of the world. */
 import { createClock } from "./clock.ts";
-import { createConsumers } from "./consumers/view.ts";
+import { type Consumers, createConsumers } from "./consumers/view.ts";
 import { createGrants } from "./grants/view.ts";
 import { createInfrastructure } from "./infrastructure/stage.ts";
 import { createJwksSources } from "./jwks-sources.ts";
 import { createLookup, createSections, type LookupParts, sectionKey } from "./lookup.ts";
+import { compareText, idOf } from "./kinds/meta.ts";
 import { createGraph, type Failed } from "./memo.ts";
 import { createObjectStore, type Objects } from "./objects.ts";
 import { createOutbox } from "./outbox.ts";
@@ -12,11 +13,11 @@ import type { AnySlice } from "./slices.ts";
 import { slices as allSlices } from "./slices.ts";
 import { createStatuses } from "./status/stage.ts";
 import { createBackendTls } from "./translate/backend-tls.ts";
-import { createPipeline } from "./translate/pipeline.ts";
-import { createWiring } from "./translate/wiring.ts";
+import { createPipeline, type PipelineReads } from "./translate/pipeline.ts";
+import { createWiring, type Wiring } from "./translate/wiring.ts";
 import { createViews, policyId, type Views } from "./views.ts";
 import { createWatchList } from "./watch-list.ts";
-import type { Engine, EngineFault, EngineOptions } from "./world.ts";
+import type { Change, Engine, EngineFault, EngineOptions } from "./world.ts";
 
 /** `slices` stands for the table in tests of the pipeline. */
 export function createEngine(options: EngineOptions, slices: readonly AnySlice[] = allSlices): Engine {
@@ -28,6 +29,11 @@ export interface OpenEngine {
   readonly engine: Engine;
   readonly views: Views;
   readonly objects: Objects;
+  readonly consumers: Consumers;
+  readonly wiring: Wiring;
+  readonly reads: PipelineReads;
+  /** `namespace/name` of every Gateway, also of other classes. */
+  readonly gatewayIds: () => readonly string[];
 }
 
 export function openEngine(options: EngineOptions, slices: readonly AnySlice[] = allSlices): OpenEngine {
@@ -65,7 +71,7 @@ export function openEngine(options: EngineOptions, slices: readonly AnySlice[] =
   const grants = createGrants(graph, objects, lookup);
   const sections = createSections(graph, lookupParts, slices);
   const backendTls = createBackendTls(graph, objects);
-  createPipeline({
+  const reads = createPipeline({
     graph,
     objects,
     views,
@@ -99,10 +105,19 @@ export function openEngine(options: EngineOptions, slices: readonly AnySlice[] =
     inCluster: options.infrastructure !== undefined,
   });
 
+  const gatewayIds = new Set<string>();
+  function noteGateway({ key, object }: Change): void {
+    if (object === undefined) gatewayIds.delete(idOf(key));
+    else gatewayIds.add(idOf(key));
+  }
+
   const engine: Engine = {
     apply(changes, nowMs) {
       clock.advance(nowMs);
-      for (const change of changes) put(change);
+      for (const change of changes) {
+        put(change);
+        if (change.key.kind === "Gateway") noteGateway(change);
+      }
       const recomputed = graph.flush();
       return {
         ...outbox.take(),
@@ -114,5 +129,5 @@ export function openEngine(options: EngineOptions, slices: readonly AnySlice[] =
       };
     },
   };
-  return { engine, views, objects };
+  return { engine, views, objects, consumers, wiring, reads, gatewayIds: () => [...gatewayIds].sort(compareText) };
 }

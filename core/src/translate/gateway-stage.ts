@@ -107,10 +107,19 @@ function settingsVerdict(
   own: OwnGateway,
   listener: Listener,
   shared: boolean,
-  { views, slices }: ListenerReads,
+  { views, slices }: Pick<ListenerReads, "views" | "slices">,
 ): Verdict {
   const layers = views.layers(own.gateway, listener.name).filter(({ level }) => !shared || level === "Gateway");
   return effectiveSections(layers, slices, views.state);
+}
+
+/** The listener settings that hold for calls which come in by this listener. */
+export function listenerSettings(
+  own: OwnGateway,
+  listener: Listener,
+  reads: Pick<ListenerReads, "views" | "slices">,
+): readonly Effective[] {
+  return settingsVerdict(own, listener, sharesPort(own, listener), reads).sections;
 }
 
 /** Undefined where nothing can be served on the port. */

@@ -15,7 +15,7 @@ import type { Listener } from "../attach/listeners.ts";
 import { answerRoute, closedScope, configFault, type HostContent, hostScope } from "./host.ts";
 import { byPrecedence, matchJson, type Ranked } from "./match.ts";
 import { brokenAnswer, closedAnswer, MISDIRECTED } from "./refusal.ts";
-import { type RuleOutput, type TlsToBackend, translateRule } from "./rule.ts";
+import { type RuleInput, type RuleOutput, type TlsToBackend, translateRule } from "./rule.ts";
 import { scopeName } from "./scope-picker.ts";
 import { isOfConsumers, ownerText, policyOwner, SHARED } from "./owner.ts";
 import type { Wiring } from "./wiring.ts";
@@ -60,12 +60,10 @@ export function hostResource(place: HostPlace, reads: HostReads, give: Give): Re
   if (listener === undefined || listener.hcm !== hcm) {
     return { ...base, json: hostScope(hcm, pattern, { routes: [], shared: {} }, MISDIRECTED), owners: [] };
   }
-  const routes = ownersRoutes(
+  const { own: routes, foreign } = claimsOf(
     [...found.keys()].flatMap((id) => (id === "" ? [] : (reads.route(id) ?? []))),
-    place,
-    wiring,
-    give,
   );
+  for (const route of foreign) give(wiring.lostHosts, idOf(route), placeKey(place), routes[0]?.namespace ?? "");
   const ranked: RankedRoutes[] = [];
   const outputs: RuleOutput[] = [];
   const owners = new Map<string, Owner>();
@@ -77,7 +75,13 @@ export function hostResource(place: HostPlace, reads: HostReads, give: Give): Re
         ranked.push(...brokenRule(route, at, fault));
         continue;
       }
-      const output = contained(() => ruleOutput(reads, own, listener, route, at, owners));
+      const output = contained(() => {
+        const input = ruleInput(reads, own, listener, route, at);
+        for (const { key, uid, generation } of input.verdict.policies) {
+          owners.set(`ApiPolicy/${key.namespace}/${key.name}`, { key, uid, generation });
+        }
+        return translateRule(input);
+      });
       if (output instanceof Error) {
         reads.failed("rules", `${idOf(route)}/${at}`, output);
         ranked.push(...brokenRule(route, at, { reason: "UnsupportedValue", message: "a fault of the gateway" }));
@@ -130,28 +134,30 @@ function brokenRule(route: HttpRoute, at: number, { message }: RouteFault): read
   });
 }
 
-/** A host belongs to the namespace of the oldest route that claims it on this listener (rules.md R41); others' routes do not get in. */
-function ownersRoutes(
-  routes: readonly HttpRoute[],
-  place: HostPlace,
-  wiring: Wiring,
-  give: Give,
-): readonly HttpRoute[] {
-  const [first, ...rest] = routes.toSorted(byAge);
-  if (first === undefined) return [];
-  const foreign = rest.filter(({ namespace }) => namespace !== first.namespace);
-  for (const route of foreign) give(wiring.lostHosts, idOf(route), placeKey(place), first.namespace);
-  return [first, ...rest.filter((route) => !foreign.includes(route))];
+/** Whose host it is. */
+export interface Claims {
+  readonly own: readonly HttpRoute[]; // older first
+  /** Routes that do not get in. */
+  readonly foreign: readonly HttpRoute[];
 }
 
-function ruleOutput(
+/** A host belongs to the namespace of the oldest route that claims it on this listener (rules.md R41). */
+export function claimsOf(routes: readonly HttpRoute[]): Claims {
+  const sorted = routes.toSorted(byAge);
+  const { own = [], foreign = [] } = Object.groupBy(sorted, ({ namespace }) =>
+    namespace === sorted[0]?.namespace ? "own" : "foreign",
+  );
+  return { own, foreign };
+}
+
+/** Everything that decides what becomes of one rule behind a listener. */
+export function ruleInput(
   reads: HostReads,
   own: OwnGateway,
   listener: Listener,
   route: HttpRoute,
   at: number,
-  owners: Map<string, Owner>,
-): RuleOutput {
+): RuleInput {
   const { views, wiring } = reads;
   const rule = route.rules[at];
   if (rule === undefined) throw new Error("no such rule");
@@ -161,15 +167,12 @@ function ruleOutput(
     views.state,
   );
   const verdict = { ...effective, closed: [...reads.closed(own, listener), ...effective.closed] };
-  for (const { key, uid, generation } of verdict.policies) {
-    owners.set(`ApiPolicy/${key.namespace}/${key.name}`, { key, uid, generation });
-  }
   const gateway = idOf(own.gateway);
   const ownHeaders = new Set([
     ...wiring.ownHeaders.get(route.namespace).keys(),
     ...wiring.ownHeaders.get(gateway).keys(),
   ]);
-  return translateRule({
+  return {
     gateway,
     listener,
     route,
@@ -181,7 +184,7 @@ function ruleOutput(
     ownHeaders: [...ownHeaders].sort(compareText),
     backend: (ref) => views.backend(ref, { kind: "HTTPRoute", namespace: route.namespace }),
     backendTls: reads.backendTls,
-  });
+  };
 }
 
 function sharedSlots(

@@ -10,7 +10,7 @@ import type { Objects } from "../objects.ts";
 import type { Outbox } from "../outbox.ts";
 import type { Lookup, SectionKey, SlotName } from "../slice.ts";
 import type { AnySlice } from "../slices.ts";
-import type { OwnGateway, Views } from "../views.ts";
+import type { Views } from "../views.ts";
 import type { JsonObject, Owner, ResourceType } from "../world.ts";
 import { gatewaySlots, TYPE } from "./chain.ts";
 import { clusterJson, endpointsJson } from "./cluster.ts";
@@ -25,7 +25,7 @@ import {
 } from "./gateway-stage.ts";
 import { frontendPiece } from "./frontend-tls.ts";
 import { indexScope } from "./host.ts";
-import { hostResource } from "./host-stage.ts";
+import { type HostReads, hostResource } from "./host-stage.ts";
 import { listenerName } from "./listener.ts";
 import { isOfConsumers, SHARED } from "./owner.ts";
 import { createRetirement } from "./retire.ts";
@@ -53,7 +53,13 @@ const RANK = { attach: 1, host: 2, resource: 3 } as const;
 
 export const REQUIRE_POLICY_ANNOTATION = "gatewarden.io/require-policy";
 
-export function createPipeline(parts: PipelineParts): void {
+/** What the stages read, for whoever asks about one request (simulate/). */
+export interface PipelineReads {
+  readonly hosts: HostReads;
+  readonly listeners: ListenerReads;
+}
+
+export function createPipeline(parts: PipelineParts): PipelineReads {
   const { graph, objects, views, wiring, outbox, slices } = parts;
   attachStages(parts);
 
@@ -85,19 +91,16 @@ export function createPipeline(parts: PipelineParts): void {
     },
     [],
   );
-  const reads = {
+  const reads: HostReads = {
     views,
     wiring,
     slices,
     failed: parts.failed,
-    route: (id: string) => objects.routes.get(id),
-    requirePolicy: (own: OwnGateway) =>
-      parts.requirePolicy && own.gateway.annotations[REQUIRE_POLICY_ANNOTATION] !== "false",
-    clientCertificates: (own: OwnGateway, listener: { readonly name: string }) =>
-      clientCertificates.get(joinKey(idOf(own.gateway), listener.name)),
-    closed: (own: OwnGateway, listener: { readonly name: string }) =>
-      closedListeners.get(joinKey(idOf(own.gateway), listener.name)),
-    backendTls: (service: string, port: number) => parts.backendTls(service, port),
+    route: (id) => objects.routes.get(id),
+    requirePolicy: (own) => parts.requirePolicy && own.gateway.annotations[REQUIRE_POLICY_ANNOTATION] !== "false",
+    clientCertificates: (own, listener) => clientCertificates.get(joinKey(idOf(own.gateway), listener.name)),
+    closed: (own, listener) => closedListeners.get(joinKey(idOf(own.gateway), listener.name)),
+    backendTls: (service, port) => parts.backendTls(service, port),
   };
   const hosts = graph.effects(
     "scopes",
@@ -131,6 +134,7 @@ export function createPipeline(parts: PipelineParts): void {
 
   listenerStage(parts, listenerReads);
   resourceStages(parts);
+  return { hosts: reads, listeners: listenerReads };
 }
 
 function attachStages({ graph, objects, views, wiring }: PipelineParts): void {

@@ -81,23 +81,37 @@ const nothing = {
   problems: [],
 } as const;
 
-export function translateRule(input: RuleInput): RuleOutput {
-  const { verdict, rule } = input;
-  const context = contextsOf(input);
-  const unsupported = unsupportedSections(verdict.sections, context);
+/** What becomes of a rule before anything is said in Envoy's words. */
+export type RuleDecision = Pick<RuleOutput, "problems"> &
+  (
+    | { readonly answer: Answer } // closed, or nobody says who may call
+    | { readonly answer?: never; readonly usable: readonly Effective[]; readonly contextOf: ContextOf }
+  );
+
+export function decideRule(input: RuleInput): RuleDecision {
+  const { verdict } = input;
+  const contextOf = contextsOf(input);
+  const unsupported = unsupportedSections(verdict.sections, contextOf);
   const problems = unsupported.map(({ policy, problem }) => ({ policy, problem }));
   const [closed] = [...verdict.closed, ...unsupported.flatMap(({ closes }) => closes ?? [])];
-  if (closed !== undefined)
-    return { ...nothing, problems, matches: answered(input, closedAnswer(closed.policy, closed.detail)) };
+  if (closed !== undefined) return { problems, answer: closedAnswer(closed.policy, closed.detail) };
   const authenticated = verdict.sections.some(
     ({ slice, enforced }) => slice.key === "authentication" && enforced !== undefined,
   );
-  if (!authenticated && input.requirePolicy) return { ...nothing, problems, matches: answered(input, NO_POLICY) };
-
+  if (!authenticated && input.requirePolicy) return { problems, answer: NO_POLICY };
   const usable = verdict.sections.filter(({ slice }) => !unsupported.some((one) => one.section === slice.key));
+  return { problems, usable, contextOf };
+}
+
+export function translateRule(input: RuleInput): RuleOutput {
+  const { rule } = input;
+  const decision = decideRule(input);
+  const { problems } = decision;
+  if (decision.answer !== undefined) return { ...nothing, problems, matches: answered(input, decision.answer) };
+  const { usable, contextOf } = decision;
   const pieces = usable.map((effective): SlicePiece => ({
     slice: effective.slice,
-    piece: pieceOf(effective, context),
+    piece: pieceOf(effective, contextOf),
   }));
   const tls = pieces.find(({ piece }) => piece.backendTls !== undefined)?.piece.backendTls;
   const backends = backendsOf(input, tls);
@@ -128,7 +142,7 @@ function sourcesOf(sections: readonly Effective[], key: SectionKey): readonly So
   return [...(effective?.enforced?.sources ?? []), ...(effective?.audited?.sources ?? [])];
 }
 
-type ContextOf = (effective: Effective, audit: boolean) => RouteContext;
+export type ContextOf = (effective: Effective, audit: boolean) => RouteContext;
 
 function contextsOf({ route, gateway, listener, clientCertificates, verdict }: RuleInput): ContextOf {
   const credentialHeaders = verdict.sections.flatMap(({ slice, enforced }) =>
@@ -196,7 +210,7 @@ function answered(input: RuleInput, answer: Answer): readonly (readonly JsonObje
   return input.rule.matches.map((match, at) => [answerRoute(routeName(input, at, ""), answer, matchJson(match))]);
 }
 
-interface Backends {
+export interface Backends {
   readonly targets: readonly Target[];
   readonly mirrors: readonly Mirror[];
   readonly clusters: readonly ClusterUse[];
@@ -206,7 +220,8 @@ interface Backends {
   readonly lost: number;
 }
 
-function backendsOf(input: RuleInput, tls: BackendTls | undefined): Backends {
+/** Where calls go, and what share of them nowhere. */
+export function backendsOf(input: RuleInput, tls: BackendTls | undefined): Backends {
   const { rule } = input;
   const clusters: ClusterUse[] = [];
   const services: string[] = [];
