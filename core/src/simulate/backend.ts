@@ -19,7 +19,7 @@ export function answerOf(input: RuleInput, usable: readonly Effective[], context
     .map((effective) => {
       const { slice, enforced } = effective;
       return slice.key === "mtls" && enforced !== undefined
-        ? slice.route?.(enforced.model as never, contextOf(effective, false)).backendTls
+        ? slice.route?.(enforced.model, contextOf(effective, false)).backendTls
         : undefined;
     })
     .find((one) => one !== undefined);

@@ -89,7 +89,9 @@ function translated(expression: string): string {
 function modifiers(on: string, off: string): string {
   const kept = (letters: string): string => [...new Set(letters.replaceAll("U", ""))].join("");
   const [yes, no] = [kept(on), kept(off)];
-  const both = [...yes].filter((letter) => !no.includes(letter)).join("");
+  const both = Array.from(yes)
+    .filter((letter) => !no.includes(letter))
+    .join("");
   return no === "" ? both : `${both}-${no}`;
 }
 

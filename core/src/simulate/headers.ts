@@ -3,9 +3,26 @@ import type { CallHeaders } from "./contract.ts";
 
 export type HeaderList = readonly (readonly [name: string, value: string])[];
 
+/** Headers of which Envoy keeps one line: copies are joined as they come in. */
+const ONE_LINE = new Set([
+  "authorization",
+  "content-type",
+  "expect",
+  "te",
+  "user-agent",
+  "via",
+  "x-forwarded-for",
+  "x-forwarded-host",
+  "x-forwarded-proto",
+  "x-request-id",
+]);
+
 export function headersOf(list: HeaderList): CallHeaders {
   const values = Map.groupBy(list, ([name]) => name.toLowerCase());
-  const all = (name: string): readonly string[] => values.get(name.toLowerCase())?.map(([, value]) => value) ?? [];
+  const all = (name: string): readonly string[] => {
+    const lines = values.get(name.toLowerCase())?.map(([, value]) => value) ?? [];
+    return lines.length > 1 && ONE_LINE.has(name.toLowerCase()) ? [lines.join(",")] : lines;
+  };
   return {
     all,
     joined: (name) => (values.has(name.toLowerCase()) ? all(name).join(",") : undefined),

@@ -5,7 +5,7 @@
 import type { Effective } from "../attach/policies.ts";
 import type { OpenEngine } from "../engine.ts";
 import { joinKey } from "../key.ts";
-import { compareText, idOf } from "../kinds/meta.ts";
+import { compareText, idOf, splitId } from "../kinds/meta.ts";
 import type { RouteContext } from "../slice.ts";
 import { listenerSettings } from "../translate/gateway-stage.ts";
 import { type Answer, MISDIRECTED, NOT_FOUND } from "../translate/refusal.ts";
@@ -58,12 +58,7 @@ export function simulate(open: OpenEngine, request: SimRequest): Simulation {
   if (arrived.others.length > 0)
     run.note(`${arrived.others.join(", ")} would take this call as well; --gateway chooses`);
   const certificates = open.reads.hosts.clientCertificates(own, entry);
-  if (
-    certificates === "Strict" &&
-    entry.protocol === "HTTPS" &&
-    presented(request, entry.protocol) === undefined &&
-    request.as === undefined
-  )
+  if (certificates === "Strict" && entry.protocol === "HTTPS" && presented(open, request, entry.protocol) === undefined)
     return run.deny("mtls", {
       status: 0,
       code: "",
@@ -260,14 +255,22 @@ function callOf(open: OpenEngine, { own, entry }: Arrival, request: SimRequest, 
     scheme: request.scheme,
     headers,
     address,
-    certificate: presented(request, entry.protocol),
+    certificate: presented(open, request, entry.protocol),
     as: request.as,
     nowMs: request.atMs,
   };
 }
 
-function presented(request: SimRequest, protocol: string): PresentedCertificate | undefined {
-  return protocol === "HTTPS" ? request.certificate : undefined;
+/** A consumer who is known by exact names brings a certificate with them. */
+function presented(open: OpenEngine, request: SimRequest, protocol: string): PresentedCertificate | undefined {
+  if (protocol !== "HTTPS") return undefined;
+  if (request.certificate !== undefined || request.as === undefined) return request.certificate;
+  const { namespace, name } = splitId(request.as);
+  const consumer = open.consumers.inNamespace(namespace, undefined).find((one) => one.name === name);
+  const exact = (consumer?.identities ?? []).filter(({ type }) => type === "Exact");
+  if (exact.length === 0) return undefined;
+  const names = (san: string): readonly string[] => exact.flatMap((one) => (one.san === san ? [one.value] : []));
+  return { uris: names("URI"), dns: names("DNS"), emails: names("Email") };
 }
 
 /** Keys of all namespaces whose consumers may call by this Gateway stand in one filter. */

@@ -2,6 +2,7 @@
 import { addresses, type AddressRange, mergeEntries, resolveEntries } from "../../envoy/address-list.ts";
 import { denyWhere, noneOf } from "../../envoy/rbac.ts";
 import type { RouteContext, RoutePiece, Slice } from "../../slice.ts";
+import { evaluate } from "./evaluate.ts";
 import { cel, DEFAULTS, schema, type Spec } from "./schema.ts";
 
 /** Who has none of its live addresses is refused in the name of `policy`. */
@@ -42,6 +43,7 @@ export const allowlist: Slice<"allowlist", Spec, Model> = {
     model: { ...near, floors: [...near.floors, ...floors, { policy, ranges }] },
   }),
   route,
+  evaluate,
 };
 
 /** Where all entries of a list have ended that is everybody: an ended entry still counts. */

@@ -91,7 +91,7 @@ function extracted(key: string): string {
  * These cookies with one of their semicolons: a run of them at the beginning, or each behind another cookie. Several Cookie headers come
  * joined with commas, and some servers take spaces around the name for nothing.
  */
-function cookiePattern(names: readonly string[]): string {
+export function cookiePattern(names: readonly string[]): string {
   const one = `(?:${names.map(quote).join("|")})\\s*=[^;,]*`;
   return `^(?:\\s*${one}(?:[;,]|$))+\\s*|[;,]\\s*${one}`;
 }

@@ -2,6 +2,7 @@
 import { quote, safeRegex } from "../../envoy/pattern.ts";
 import type { Branch } from "../../slice.ts";
 import type { JsonObject } from "../../world.ts";
+import type { Model } from "./model.ts";
 
 export type Place =
   | { readonly in: "header"; readonly name: string; readonly prefix: string }
@@ -34,6 +35,18 @@ export function samePlace(a: Place, b: Place): boolean {
 
 export function distinctPlaces(places: readonly Place[]): readonly Place[] {
   return places.filter((place, at) => places.findIndex((other) => samePlace(place, other)) === at);
+}
+
+/** Every place in which a credential can choose. */
+export function placesOfAll({ issuers, apiKey, basic, dropped }: Model): readonly Place[] {
+  return distinctPlaces([
+    ...(dropped?.tokens ?? []),
+    ...(dropped?.keys ?? []),
+    ...(dropped?.basic === true ? [BASIC] : []),
+    ...issuers.flatMap(({ places }) => places),
+    ...(apiKey?.places ?? []),
+    ...(basic === undefined ? [] : [BASIC]),
+  ]);
 }
 
 /** Whether a credential is there, good or bad. A scheme is found in any spelling, so that `bearer x` is refused and not overlooked. */

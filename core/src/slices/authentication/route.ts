@@ -13,7 +13,7 @@ import { identityPiece, type Verified } from "./identity.ts";
 import { requirement } from "./jwt.ts";
 import { recogniseCertificate, recogniseToken } from "./recognise.ts";
 import type { ApiKey, Basic, Issuer, Model } from "./model.ts";
-import { BASIC, distinctPlaces, firstCopy, type Place, present, samePlace, several } from "./place.ts";
+import { BASIC, distinctPlaces, firstCopy, type Place, placesOfAll, present, samePlace, several } from "./place.ts";
 
 type BranchPiece = Branch["piece"];
 
@@ -206,17 +206,6 @@ function nobody(context: RouteContext, what: string): Refusal {
 function withIdentity(piece: BranchPiece, verified: Verified): BranchPiece {
   const { slots, ...rest } = identityPiece(verified);
   return { ...piece, ...rest, slots: { ...piece.slots, ...slots } };
-}
-
-function placesOfAll({ issuers, apiKey, basic, dropped }: Model): readonly Place[] {
-  return distinctPlaces([
-    ...(dropped?.tokens ?? []),
-    ...(dropped?.keys ?? []),
-    ...(dropped?.basic === true ? [BASIC] : []),
-    ...issuers.flatMap(({ places }) => places),
-    ...(apiKey?.places ?? []),
-    ...(basic === undefined ? [] : [BASIC]),
-  ]);
 }
 
 /** Two prefixes of one header cannot be hidden apart. */

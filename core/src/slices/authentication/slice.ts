@@ -1,6 +1,7 @@
 /** The slice `authentication`: who is calling (README.md in this folder). */
 import type { Slice } from "../../slice.ts";
 import { apiKeyExtension } from "./consumers.ts";
+import { evaluate } from "./evaluate.ts";
 import { jwtExtension } from "./jwt.ts";
 import type { Model } from "./model.ts";
 import { recogniseExtension } from "./recognise.ts";
@@ -26,6 +27,7 @@ export const authentication: Slice<"authentication", Spec, Model> = {
   tighten,
   inherits: ({ mode }) => mode === "Undecided",
   route: routePiece,
+  evaluate,
   unsupported: (model, { clientCertificates }) =>
     model.identities === undefined || clientCertificates !== "Off"
       ? []

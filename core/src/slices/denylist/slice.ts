@@ -2,6 +2,7 @@
 import { addresses, type AddressRange, mergeEntries, resolveEntries, unionEntries } from "../../envoy/address-list.ts";
 import { denyWhere } from "../../envoy/rbac.ts";
 import type { RouteContext, RoutePiece, Slice } from "../../slice.ts";
+import { evaluate } from "./evaluate.ts";
 import { cel, schema, type Spec } from "./schema.ts";
 
 export interface Model {
@@ -25,6 +26,7 @@ export const denylist: Slice<"denylist", Spec, Model> = {
   merge: (far, near) => ({ ranges: mergeEntries(far.ranges, near.ranges) }),
   tighten: (floor, near) => ({ model: { ranges: unionEntries(floor.ranges, near.ranges) } }),
   route,
+  evaluate,
 };
 
 /** One RBAC policy for each ApiPolicy that took part, so that a refusal names the one that has the address. */

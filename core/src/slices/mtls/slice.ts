@@ -1,5 +1,6 @@
 /** Section `mtls` (README.md beside this file). */
 import type { Slice } from "../../slice.ts";
+import { evaluate } from "./evaluate.ts";
 import type { Model } from "./model.ts";
 import { merge, resolve, validate } from "./resolve.ts";
 import { cel, schema, type Spec } from "./schema.ts";
@@ -22,6 +23,7 @@ export const mtls: Slice<"mtls", Spec, Model> = {
   // `client` of a farther policy belongs to the listener, where a fault of it closes every route anyway.
   replaces: ({ backend }) => backend !== undefined,
   route,
+  evaluate,
   unsupported,
   listener,
   clientCertificates: ({ client }) => client?.mode,

@@ -1,5 +1,6 @@
 /** Section `rateLimit` (README.md beside this file). */
 import type { Slice } from "../../slice.ts";
+import { evaluate } from "./evaluate.ts";
 import type { Model } from "./model.ts";
 import { merge, resolve, validate } from "./resolve.ts";
 import { cel, schema, type Spec } from "./schema.ts";
@@ -23,6 +24,7 @@ export const rateLimit: Slice<"rateLimit", Spec, Model> = {
   merge,
   tighten,
   route,
+  evaluate,
   host,
   extension,
   perProxy: ({ limits }) =>
