@@ -12,7 +12,7 @@ import { callOf, literal } from "./check.ts";
 import { celRegexFault } from "./regex-size.ts";
 
 /** Where jwt_authn leaves the claims of the one token that it verified. */
-const TOKENS = "envoy.filters.http.jwt_authn";
+export const TOKENS = "envoy.filters.http.jwt_authn";
 
 /** What becomes of a call for which the expression is true. */
 export type Leads = "Allow" | "Deny";
@@ -87,15 +87,30 @@ function callTree(expr: Expr, context: Context): JsonObject {
   if (name === "_?_:_") return call(name, ...args.map((arg, at) => tree(arg, at === 0 ? inner : context)));
   const whole = headerTest(name, target, args, context);
   if (whole !== undefined) return whole;
+  const named = headerName(name, args);
+  if (named !== undefined) return named;
   if (name === "_[_]") {
     const [of, key] = args;
     const attribute = isAttributes(of) ? literal(key) : undefined;
     if (attribute !== undefined) return attributeOf(attribute, context.attribute);
   }
+  if (name === "matches") {
+    const [subject, pattern] = target === undefined ? args : [target, ...args];
+    if (subject !== undefined) return matches(tree(subject, inner), literal(pattern) ?? "");
+  }
   const given = args.map((arg) => tree(arg, inner));
   return target === undefined
     ? call(name, ...given)
     : { callExpr: { target: tree(target, inner), function: name, args: given } };
+}
+
+/** Envoy finds headers in any spelling; the tree has the one that every evaluator finds. */
+function headerName(name: string, [first, second]: readonly Expr[]): JsonObject | undefined {
+  const headers = select(ident("request"), "headers");
+  const index = isHeaders(first) ? literal(second) : undefined;
+  if (name === "_[_]" && index !== undefined) return call(name, headers, text(index.toLowerCase()));
+  const member = isHeaders(second) ? literal(first) : undefined;
+  return name === "@in" && member !== undefined ? call(name, text(member.toLowerCase()), headers) : undefined;
 }
 
 function opposite(leads: Leads | undefined): Leads | undefined {
@@ -166,9 +181,20 @@ function anyValue(header: JsonObject, value: string): JsonObject {
 
 /** What is too long for a pattern is refused wherever it stands. */
 function matchesOrContains(header: JsonObject, regex: string, value: string): JsonObject {
-  const fits = celRegexFault(regex) === undefined;
-  const argument = text(fits ? regex : value);
-  return { callExpr: { target: header, function: fits ? "matches" : "contains", args: [argument] } };
+  return celRegexFault(regex) === undefined ? matches(header, regex) : method(header, "contains", text(value));
+}
+
+/**
+ * Envoy gives up the whole expression when it matches what is not there or no text, whatever `||` says beside it. So it is asked before, which
+ * fails as CEL has it.
+ */
+function matches(subject: JsonObject, pattern: string): JsonObject {
+  const isText = method(subject, "startsWith", text(""));
+  return call("_?_:_", isText, method(subject, "matches", text(pattern)), constant({ boolValue: false }));
+}
+
+function method(target: JsonObject, name: string, ...args: readonly JsonObject[]): JsonObject {
+  return { callExpr: { target, function: name, args } };
 }
 
 /** `request.headers[…]` or `request.headers.x`. */
@@ -237,7 +263,7 @@ function consumer(): JsonObject {
 }
 
 function extract(value: JsonObject, regex: string): JsonObject {
-  return { callExpr: { target: ident("re"), function: "extract", args: [value, text(regex), text("\\1")] } };
+  return method(ident("re"), "extract", value, text(regex), text("\\1"));
 }
 
 function ident(name: string): JsonObject {

@@ -6,7 +6,7 @@ const MAX_PROGRAM = 100;
 /** What every program has: the beginning, the end, looking for the match everywhere. */
 const FRAME = 8;
 const ANY = 12; // any character but some, in UTF-8
-const NAMED = 6; // \w
+const NAMED = 6; // \w, \s
 const FOLDED = 6; // k and s have relatives beyond ASCII
 
 /** Why Envoy would refuse it in `matches`. Estimated from above: what passes here is accepted. */
@@ -52,8 +52,8 @@ function sizeOf(pattern: string): number {
 
 function oneSize(token: string, letter: number): number {
   if (token === ".") return ANY;
-  if (token.startsWith("\\")) return /^\\[DSW]$/.test(token) ? ANY : /^\\[w]$/.test(token) ? NAMED : letter;
+  if (token.startsWith("\\")) return /^\\[DSW]$/.test(token) ? ANY : /^\\[ws]$/.test(token) ? NAMED : letter;
   if (!token.startsWith("[")) return letter;
   if (token.startsWith("[^") || /\\[DSW]|\[:\^/.test(token)) return ANY + token.length;
-  return NAMED * Math.max(1, (token.match(/\\w|\[:/g) ?? []).length) + token.length * letter;
+  return NAMED * Math.max(1, (token.match(/\\[ws]|\[:/g) ?? []).length) + token.length * letter;
 }

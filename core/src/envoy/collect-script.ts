@@ -159,10 +159,12 @@ function envoy_on_request(handle)
     end
   end
   local ssl = context:get("certificate") and handle:streamInfo():downstreamSslConnection()
+  local email = context:get("certificate") and handle:headers():get("x-gatewarden-email")
+  if email then handle:headers():remove("x-gatewarden-email") end
   if ssl and ssl:peerCertificatePresented() and ssl:peerCertificateValidated() then
-    metadata:set("gatewarden.certificate", "verified", true)
     metadata:set("gatewarden.certificate", "uri", ssl:uriSanPeerCertificate())
     metadata:set("gatewarden.certificate", "dns", ssl:dnsSansPeerCertificate())
+    if email then metadata:set("gatewarden.certificate", "email", email) end
   end
   local names = context:get("headers")
   if names then

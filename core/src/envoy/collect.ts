@@ -16,10 +16,10 @@ export const OVERFLOW_NAMESPACE = "gatewarden.limits";
 /** Dynamic metadata: `{headers: {<name>: <value>}}`. */
 export const LOG_NAMESPACE = "gatewarden.log";
 
-/** Dynamic metadata: `{verified: true, uri: […], dns: […]}` of the client's certificate. */
+/** Dynamic metadata: `{uri: […], dns: […], email: "…,…"}` of the client's certificate, where the listener verified it. */
 export const CERTIFICATE_NAMESPACE = "gatewarden.certificate";
-/** The certificate's mail addresses, which no script can read, joined with commas. */
-export const EMAIL_HEADER = "x-gatewarden-email";
+/** Brings the certificate's mail addresses to the script, which cannot read them itself and takes the header away. */
+const EMAIL_HEADER = "x-gatewarden-email";
 
 export const ABSENT_KEY = "absent";
 export const OVERFLOW_KEY = "overflow";
@@ -56,12 +56,12 @@ export function collectHeaders(names: readonly string[], masked: (name: string) 
   return perRoute({ headers: Object.fromEntries(names.map((name) => [name, masked(name) ? "masked" : "plain"])) });
 }
 
-/** Names of the client's certificate, where the listener verified it. */
+/** Names of the client's certificate: {@link CERTIFICATE_NAMESPACE}. */
 export function collectCertificate(): JsonObject {
   return perRoute({ certificate: true });
 }
 
-/** Mutation of slot `select` that fills {@link EMAIL_HEADER}. */
+/** Mutation of slot `select` that goes with {@link collectCertificate} where mail addresses are asked for. */
 export function tellEmail(): JsonObject {
   const header = { key: EMAIL_HEADER, value: "%DOWNSTREAM_PEER_EMAIL_SAN%" };
   return { append: { header, append_action: "OVERWRITE_IF_EXISTS_OR_ADD" } };

@@ -2,7 +2,7 @@
  * A rule as a predicate over a request. What is not there matches nothing. Where an attribute can hold several values at once, a rule that
  * denies matches if any of them fits, one that allows only if there is no doubt (rules A7).
  */
-import { CERTIFICATE_NAMESPACE, EMAIL_HEADER } from "../../envoy/collect.ts";
+import { CERTIFICATE_NAMESPACE } from "../../envoy/collect.ts";
 import {
   allOf,
   anyOf,
@@ -126,11 +126,10 @@ function textMatch(type: Identity["type"], value: string): JsonObject {
  * certificate with one address and no comma; one that denies looks at every part.
  */
 function emailIs(type: Identity["type"], value: string, action: Action): Predicate {
-  const verified = metadata(CERTIFICATE_NAMESPACE, ["verified"], { bool_match: true });
-  if (action === "Deny")
-    return allOf([verified, header(EMAIL_HEADER, regex(`(?:.*,)?${pattern(type, value)}(?:,.*)?`))]);
-  const alone = not(header(EMAIL_HEADER, { contains: "," }));
-  return allOf([verified, alone, header(EMAIL_HEADER, regex(pattern(type, value)))]);
+  const addresses = (match: JsonObject): JsonObject =>
+    metadata(CERTIFICATE_NAMESPACE, ["email"], { string_match: match });
+  if (action === "Deny") return addresses(safeRegex(`(?:.*,)?${pattern(type, value)}(?:,.*)?`));
+  return allOf([not(addresses({ contains: "," })), addresses(safeRegex(pattern(type, value)))]);
 }
 
 function pattern(type: Identity["type"], value: string): string {

@@ -1,5 +1,6 @@
 /** The slice `authorization`: who may do what (README.md in this folder). */
 import type { Slice } from "../../slice.ts";
+import { evaluate } from "./evaluate.ts";
 import type { Model } from "./model.ts";
 import { resolve } from "./resolve.ts";
 import { cel, schema, type Spec } from "./schema.ts";
@@ -21,4 +22,5 @@ export const authorization: Slice<"authorization", Spec, Model> = {
   tighten: (floor, near) => ({ model: { sets: [...floor.sets, ...near.sets] } }),
   route,
   unsupported,
+  evaluate,
 };
