@@ -27,7 +27,7 @@ export const RECORDED = [
 ].join(" || ");
 
 /** Sections whose policies stand in the route's metadata. */
-const SECTIONS = ["authentication", "authorization", "rateLimit", "mtls", "allowlist", "denylist"];
+const SECTIONS = ["authentication", "authorization", "rateLimit", "mtls", "allowlist", "denylist", "logging"];
 /** RBAC slots whose Audit verdicts are recorded. */
 const AUDITED = ["denylist", "allowlist", "authn", "cert"];
 /** In slot authz outcomes that allow have names too: only a refusal's is read; anything else is an error, which leaves the member out. */

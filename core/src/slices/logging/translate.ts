@@ -70,7 +70,7 @@ function attribute(key: string, value: JsonValue): JsonObject {
 
 export function route(
   { calls, sampling, headers, fields }: Model,
-  { credentialHeaders = [] }: RouteContext,
+  { credentialHeaders = [], sources }: RouteContext,
 ): RoutePiece {
   const masked = (header: string): boolean => isCredential(header) || credentialHeaders.includes(header.toLowerCase());
   const successes = calls === "All";
@@ -83,7 +83,7 @@ export function route(
     ...(Object.keys(fields).length === 0 ? {} : { fields }),
   };
   return {
-    metadata: { log },
+    metadata: { log, logging: [...new Set(sources.map(({ text }) => text))].join(", ") },
     ...(headers.length === 0 ? {} : { slots: { collect: collectHeaders(headers, masked) } }),
   };
 }

@@ -52,11 +52,12 @@ export function unsupported({ client }: Model, { tls }: RouteContext): readonly 
 export function route({ client, backend }: Model, context: RouteContext): RoutePiece {
   const denied = client === undefined ? [] : unverified(client);
   const tls = backend === undefined || backend.mode === "Off" ? undefined : backendTls(backend);
-  const policy = (client ?? backend)?.source.text;
+  const policies = [client?.source.text, ...(client?.further ?? []).map(({ policy }) => policy), backend?.source.text];
+  const named = [...new Set(policies.filter((policy) => policy !== undefined))].join(", ");
   return {
     ...(denied.length === 0 ? {} : { slots: { cert: denyWhere(denied, "cert", context.audit) } }),
     ...(tls === undefined ? {} : { backendTls: tls }),
-    ...(policy === undefined ? {} : { metadata: { mtls: policy } }),
+    ...(named === "" ? {} : { metadata: { mtls: named } }),
     ...refusal(backend),
   };
 }
