@@ -49,7 +49,8 @@ describe("the manifests in the documentation", () => {
       "--all",
       "--timeout=60s",
     ]);
-    await cluster.apply('{"apiVersion":"v1","kind":"Namespace","metadata":{"name":"shop"}}');
+    for (const name of ["shop", "infra"])
+      await cluster.apply(JSON.stringify({ apiVersion: "v1", kind: "Namespace", metadata: { name } }));
   }, START_LIMIT_MS);
   afterAll(() => cluster.stop());
 
