@@ -1,9 +1,8 @@
 /** The few verbs of the Kubernetes API that the operator uses, on raw JSON. Bodies are never logged: they may hold Secrets. */
-import type { Readable } from "node:stream";
-import { StringDecoder } from "node:string_decoder";
 import type { KubeObject } from "@gatewarden/core/world.ts";
 import type { Clock } from "../clock.ts";
 import { errorText } from "../log.ts";
+import { readAll, readLines } from "./body.ts";
 import type { Credentials } from "./credentials.ts";
 import { createTransport, type Transport, type TransportResponse } from "./transport.ts";
 
@@ -67,9 +66,6 @@ export const FIELD_MANAGER = "gatewarden";
 
 /** A call that is not a watch is given up after that long. */
 const DEADLINE_MS = 30_000;
-/** One page of 500 objects of at most 1.5 MiB will not come; a page beyond this is a fault, not a list. */
-const LARGEST_BODY_BYTES = 256 * 1024 * 1024;
-const LARGEST_EVENT_BYTES = 16 * 1024 * 1024;
 const LONGEST_RETRY_AFTER_MS = 120_000;
 
 /** @param onRequest called with verb and status of each finished request, for metrics */
@@ -183,35 +179,6 @@ async function authorized(
   if (first.status !== 401) return first;
   first.body.resume();
   return send(true);
-}
-
-async function readAll(body: Readable): Promise<string> {
-  const chunks: Buffer[] = [];
-  let size = 0;
-  for await (const chunk of body) {
-    size += (chunk as Buffer).length;
-    if (size > LARGEST_BODY_BYTES) throw new Error("the answer is too large");
-    chunks.push(chunk as Buffer);
-  }
-  return Buffer.concat(chunks).toString("utf8");
-}
-
-/** Calls `onLine` for each complete line; a rest without line end is dropped, because its event was never complete. */
-async function readLines(body: Readable, onBytes: () => void, onLine: (line: string) => void): Promise<void> {
-  const decoder = new StringDecoder("utf8");
-  let rest = "";
-  for await (const chunk of body) {
-    onBytes();
-    rest += decoder.write(chunk as Buffer);
-    if (rest.length > LARGEST_EVENT_BYTES) throw new Error("a watch event is too large");
-    let start = 0;
-    for (let end = rest.indexOf("\n"); end >= 0; end = rest.indexOf("\n", start)) {
-      const line = rest.slice(start, end);
-      start = end + 1;
-      if (line.trim() !== "") onLine(line);
-    }
-    if (start > 0) rest = rest.slice(start);
-  }
 }
 
 function asPage(text: string): ListPage {
