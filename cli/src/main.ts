@@ -12,6 +12,8 @@ Of manifests (-f) or of a cluster:
   lint        misconfigurations that are legal and dangerous
   score       a number per API
   status      how every object stands
+  diff        who gains and who loses access
+  test        runs expectations of what policies do
 
 gatewarden COMMAND --help says more. Exit status: 0 fine, 1 finding or failure, 2 wrong usage or unreadable input, 3 cluster not reachable.
 `;
@@ -34,6 +36,10 @@ export async function main(args: readonly string[]): Promise<number> {
       return (await import("./commands/lint.ts")).lintCommand(rest);
     case "score":
       return (await import("./commands/score.ts")).scoreCommand(rest);
+    case "diff":
+      return (await import("./commands/diff.ts")).diffCommand(rest);
+    case "test":
+      return (await import("./commands/test.ts")).testCommand(rest);
     case "status":
       return (await import("./commands/status.ts")).statusCommand(rest);
     case "help":

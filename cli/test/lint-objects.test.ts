@@ -61,6 +61,17 @@ stringData: {key: ${value}}
 const key = (rest: string): string => `apiKeys: [{name: k1, secretRef: {name: k, key: key}${rest}}]`;
 const both = (a: string, b: string): string => `${a}---\n${b}`;
 
+describe("GW-LINT-005: methods", () => {
+  const rules = (rest: string): string => policy(`authorization: {rules: [{name: a, ${rest}}]}`);
+  test.each([
+    ["none", "action: Allow", ["GW-LINT-005 warning ApiPolicy/shop/p spec.authorization.rules[0] line 6"]],
+    ["some", "action: Allow, methods: [GET]", []],
+    ["none in a rule that denies", "action: Deny", []],
+  ])("%s", async (_what, rest, expected) => {
+    expect(await found(rules(rest), "GW-LINT-005")).toEqual(expected);
+  });
+});
+
 describe("GW-LINT-006 and -014: ends of keys", () => {
   test.each([
     ["a key without an end", key(""), ["GW-LINT-006 warning ApiConsumer/shop/erp spec.apiKeys[0] line 5"]],

@@ -134,6 +134,27 @@ export const tokenWithoutAudience: LintRule = {
     ),
 };
 
+export const everyMethod: LintRule = {
+  code: "GW-LINT-005",
+  title: "Rule that allows every method",
+  severity: "warning",
+  check: ({ policies }) =>
+    policies.flatMap((policy) =>
+      (policy.sections.authorization?.rules ?? []).flatMap(({ name, action, methods }, index): readonly Hit[] =>
+        action === "Deny" || methods !== undefined
+          ? []
+          : [
+              {
+                object: keyText(policy.key),
+                path: `spec.authorization.rules[${index}]`,
+                message: `rule ${name} allows every method, also those that the API may get later`,
+                mend: "write methods",
+              },
+            ],
+      ),
+    ),
+};
+
 export const mayOpen: LintRule = {
   code: "GW-LINT-017",
   title: "Policy that opens when it is broken",
@@ -154,6 +175,7 @@ export const mayOpen: LintRule = {
 };
 
 export const objectRules: readonly LintRule[] = [
+  everyMethod,
   keyWithoutExpiry,
   entryWithoutNote,
   tokenWithoutAudience,
