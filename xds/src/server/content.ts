@@ -3,6 +3,7 @@ import { hash } from "node:crypto";
 import { BinaryReader, BinaryWriter, WireType } from "@bufbuild/protobuf/wire";
 import { encodeAny } from "../registry.ts";
 import type { JsonObject } from "../types.ts";
+import { type Packed, type Packer, unpack } from "./pack.ts";
 
 export interface Content {
   /** Hash of the bytes: the same content has the same version after a restart. */
@@ -18,43 +19,63 @@ const RESPONSE_RESOURCES = 2;
 const RESOURCE = { version: 1, resource: 2, name: 3 } as const;
 const VERSION_LENGTH = 16;
 
-/** Throws an Error that names the field where `json` is not Envoy's. */
-export function encodeContent(name: string, json: JsonObject): Content {
-  return contentOf(name, undefined, encodeAny(json));
+/**
+ * Throws an Error that names the field where `json` is not Envoy's.
+ * @param packer for resources of which there are thousands
+ */
+export function encodeContent(name: string, json: JsonObject, packer?: Packer): Content {
+  const any = encodeAny(json);
+  return contentOf(name, hash("sha256", any, "base64url").slice(0, VERSION_LENGTH), any, packer);
 }
 
-/** `version`: where it is not the hash of the bytes. */
-function contentOf(name: string, version: string | undefined, any: Uint8Array): Content {
-  return new DeltaContent(version ?? hash("sha256", any, "base64url").slice(0, VERSION_LENGTH), name, any);
+function contentOf(name: string, version: string, any: Uint8Array, packer?: Packer): Content {
+  if (packer !== undefined) return new PackedContent(name, version, packer.pack(any));
+  const delta = deltaOf(name, version, any.length, (to, start) => to.set(any, start));
+  // `resource` is written last, so the Any is the tail of the other form: one buffer holds both.
+  return { version, delta, any: delta.subarray(delta.length - any.length) };
 }
 
-class DeltaContent implements Content {
+/** Unpacked whenever it is sent. */
+class PackedContent implements Content {
   readonly version: string;
-  readonly delta: Uint8Array;
-  readonly #anyLength: number;
+  readonly #name: string;
+  readonly #packed: Packed;
 
-  constructor(version: string, name: string, any: Uint8Array) {
-    const versionLength = Buffer.byteLength(version);
-    const nameLength = Buffer.byteLength(name);
-    const length = delimited(versionLength) + delimited(nameLength) + delimited(any.length);
-    // Memory of its own: a pool would be kept alive by its last piece.
-    const bytes = Buffer.allocUnsafeSlow(delimited(length));
-    let at = head(bytes, 0, RESPONSE_RESOURCES, length);
-    at = head(bytes, at, RESOURCE.version, versionLength);
-    at += bytes.write(version, at);
-    at = head(bytes, at, RESOURCE.name, nameLength);
-    at += bytes.write(name, at);
-    // `resource` is written last, so the Any is the tail of the other form: one buffer holds both.
-    at = head(bytes, at, RESOURCE.resource, any.length);
-    bytes.set(any, at);
+  constructor(name: string, version: string, packed: Packed) {
     this.version = version;
-    this.delta = bytes;
-    this.#anyLength = any.length;
+    this.#name = name;
+    this.#packed = packed;
   }
 
   get any(): Uint8Array {
-    return this.delta.subarray(this.delta.length - this.#anyLength);
+    const bytes = Buffer.allocUnsafe(this.#packed.length);
+    unpack(this.#packed, bytes, 0);
+    return bytes;
   }
+
+  get delta(): Uint8Array {
+    return deltaOf(this.#name, this.version, this.#packed.length, (to, start) => unpack(this.#packed, to, start));
+  }
+}
+
+function deltaOf(
+  name: string,
+  version: string,
+  anyLength: number,
+  writeAny: (to: Buffer, start: number) => void,
+): Uint8Array {
+  const versionLength = Buffer.byteLength(version);
+  const nameLength = Buffer.byteLength(name);
+  const length = delimited(versionLength) + delimited(nameLength) + delimited(anyLength);
+  // Memory of its own: a pool would be kept alive by its last piece.
+  const bytes = Buffer.allocUnsafeSlow(delimited(length));
+  let at = head(bytes, 0, RESPONSE_RESOURCES, length);
+  at = head(bytes, at, RESOURCE.version, versionLength);
+  at += bytes.write(version, at);
+  at = head(bytes, at, RESOURCE.name, nameLength);
+  at += bytes.write(name, at);
+  writeAny(bytes, head(bytes, at, RESOURCE.resource, anyLength));
+  return bytes;
 }
 
 /** Bytes of a length-delimited field whose number is below 16. */

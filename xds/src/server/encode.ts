@@ -2,6 +2,7 @@
 import { setImmediate as turn } from "node:timers/promises";
 import type { JsonObject, Metrics, Refusal, ResourceChange, ResourceKey } from "../types.ts";
 import { type Content, encodeContent, endpointNameOf } from "./content.ts";
+import type { Packer } from "./pack.ts";
 
 /** A change whose content is bytes. `present` without `content`: it could not be encoded, `refusal` says why. */
 export interface Encoded extends ResourceKey {
@@ -20,6 +21,7 @@ const SLICE_MS = 10;
 export function encodeInSlices(
   changes: readonly ResourceChange[],
   metrics: Metrics,
+  packer: Packer,
 ): readonly Encoded[] | Promise<readonly Encoded[]> {
   const encoded: Encoded[] = [];
   /** Whether everything is done. */
@@ -27,7 +29,7 @@ export function encodeInSlices(
     const end = performance.now() + SLICE_MS;
     for (let change = changes[encoded.length]; change !== undefined; change = changes[encoded.length]) {
       if (performance.now() > end) return false;
-      encoded.push(encodeChange(change, metrics));
+      encoded.push(encodeChange(change, metrics, packer));
     }
     return true;
   };
@@ -40,7 +42,7 @@ export function encodeInSlices(
   return rest();
 }
 
-function encodeChange(change: ResourceChange, metrics: Metrics): Encoded {
+function encodeChange(change: ResourceChange, metrics: Metrics, packer: Packer): Encoded {
   const { gateway, type, name, json, fallback } = change;
   const key = { gateway, type, name, fallback };
   if (json === undefined) {
@@ -48,7 +50,7 @@ function encodeChange(change: ResourceChange, metrics: Metrics): Encoded {
   }
   const start = performance.now();
   try {
-    const content = encodeContent(name, json);
+    const content = encodeContent(name, json, type === "scope" ? packer : undefined);
     metrics.encoded(type, (performance.now() - start) * 1_000);
     const endpoint = type === "cluster" ? endpointNameOf(name, json) : undefined;
     return { ...key, present: true, content, refusal: undefined, endpoint };

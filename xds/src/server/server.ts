@@ -14,6 +14,7 @@ import type {
 import { type Book, createBook } from "./book.ts";
 import { type CertificateResult, createServerCertificate } from "./certificate.ts";
 import { type Encoded, encodeInSlices } from "./encode.ts";
+import { createPacker } from "./pack.ts";
 import { type Call, CallError, createGate, endingOf, handlersOf, type Identity, servicesOf } from "./gate.ts";
 import { serveCall } from "./call.ts";
 import type { Protocol } from "./discovery.ts";
@@ -80,6 +81,7 @@ const NO_PROXIES: ProxyCount = { complete: 0, joining: 0 };
 
 export function createXdsServer(options: XdsServerOptions): XdsServer {
   const { clock, log, metrics } = options;
+  const packer = createPacker();
   const books = new Map<string, Book>();
   const calls = new Set<{ end(code: status, message: string): void }>();
   const certificate = createServerCertificate();
@@ -169,7 +171,7 @@ export function createXdsServer(options: XdsServerOptions): XdsServer {
     working = true;
     try {
       for (let next = queue.shift(); next !== undefined; next = queue.shift()) {
-        const encoded = encodeInSlices(next, metrics);
+        const encoded = encodeInSlices(next, metrics, packer);
         publish(encoded instanceof Promise ? await encoded : encoded);
       }
     } finally {
