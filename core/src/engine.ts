@@ -4,7 +4,7 @@ import { type Consumers, createConsumers } from "./consumers/view.ts";
 import { createGrants } from "./grants/view.ts";
 import { createInfrastructure } from "./infrastructure/stage.ts";
 import { createJwksSources } from "./jwks-sources.ts";
-import { createLookup, createSections, type LookupParts, sectionKey } from "./lookup.ts";
+import { createLookup, createSections, type LookupParts } from "./lookup.ts";
 import { compareText, idOf } from "./kinds/meta.ts";
 import { createGraph, type Failed } from "./memo.ts";
 import { createObjectStore, type Objects } from "./objects.ts";
@@ -53,7 +53,7 @@ export function openEngine(options: EngineOptions, slices: readonly AnySlice[] =
     objects,
     options.controllerName,
     slices,
-    (policy, slice) => sections.get(sectionKey(policyId(policy), slice.key)),
+    (policy, slice) => sections(policyId(policy), slice.key),
     options.infrastructure !== undefined,
   );
   const lookupParts: LookupParts = {

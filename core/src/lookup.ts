@@ -1,10 +1,11 @@
 /** What slices may read of the world while they resolve, and the resolution of sections itself. Every read is recorded by the graph. */
 import { clusterName } from "./attach/backend.ts";
-import type { SectionState } from "./attach/layer.ts";
+import { type SectionState, writes } from "./attach/layer.ts";
 import type { Clock } from "./clock.ts";
-import { joinKey, splitKey } from "./key.ts";
+import { joinKey } from "./key.ts";
+import type { ParsedApiPolicy } from "./kinds/api-policy.ts";
 import { valueOf } from "./kinds/core/value.ts";
-import type { Derived, Failed, Graph } from "./memo.ts";
+import type { Failed, Graph } from "./memo.ts";
 import type { Objects } from "./objects.ts";
 import { optInLine } from "./opt-in.ts";
 import type { Problem, Reason } from "./problems.ts";
@@ -70,18 +71,12 @@ function missing<T>(reason: Reason, message: string, fix?: string): Found<T> {
   return { ok: false, problem: { reason, path: "", message, ...(fix === undefined ? {} : { fix }) } };
 }
 
-export function sectionKey(policy: string, section: SectionKey): string {
-  return joinKey(policy, section);
-}
+/** The state of a section that a policy writes; of another one it is broken without a problem. */
+export type SectionOf = (policy: string, section: SectionKey) => SectionState;
 
-/** One section of one policy with its references resolved; key {@link sectionKey}. */
-export function createSections(graph: Graph, parts: LookupParts, slices: readonly AnySlice[]): Derived<SectionState> {
-  const bySection = new Map<string, AnySlice>(slices.map((slice) => [slice.key, slice]));
-  function evaluate(key: string): SectionState {
-    const [id = "", section = ""] = splitKey(key);
-    const policy = parts.objects.policies.get(id);
-    const slice = bySection.get(section);
-    if (policy === undefined || slice === undefined) return broken([]);
+/** The sections of a policy with their references resolved: together, since a policy has few and there are thousands of policies. */
+export function createSections(graph: Graph, parts: LookupParts, slices: readonly AnySlice[]): SectionOf {
+  function evaluate(id: string, policy: ParsedApiPolicy, slice: AnySlice): SectionState {
     const spec = policy.sections[slice.key];
     if (spec === undefined) return broken(policy.problems.filter((problem) => problem.section === slice.key));
     const at = {
@@ -111,20 +106,28 @@ export function createSections(graph: Graph, parts: LookupParts, slices: readonl
     return { ok: true, model: resolution.model, warnings: [...found, ...(resolution.warnings ?? [])], clusters };
   }
 
-  return graph.fading<SectionState>(
+  const resolved = graph.fading<Partial<Readonly<Record<SectionKey, SectionState>>>>(
     "sections",
-    (key) => {
-      try {
-        return evaluate(key);
-      } catch (error) {
-        parts.failed("sections", key, error);
-        return broken([
-          { reason: "Invalid", path: "spec", message: "this section cannot be evaluated: a fault of Gatewarden" },
-        ]);
+    (id) => {
+      const policy = parts.objects.policies.get(id);
+      const states: Partial<Record<SectionKey, SectionState>> = {};
+      if (policy === undefined) return states;
+      for (const slice of slices) {
+        if (!writes(policy, slice.key)) continue;
+        try {
+          states[slice.key] = evaluate(id, policy, slice);
+        } catch (error) {
+          parts.failed("sections", joinKey(id, slice.key), error);
+          states[slice.key] = broken([
+            { reason: "Invalid", path: "spec", message: "this section cannot be evaluated: a fault of Gatewarden" },
+          ]);
+        }
       }
+      return states;
     },
-    broken([]),
+    {},
   );
+  return (policy, section) => resolved.get(policy)[section] ?? broken([]);
 }
 
 function broken(problems: readonly Problem[]): SectionState {

@@ -13,6 +13,10 @@ const KEY = { "x-api-key": "k-chaos-1" };
 const OPEN_ROUTES = ["a", "b", "c", "d"];
 /** Longer than any step here takes. */
 const LIMIT_MS = 90_000;
+/** How long the API server is gone. */
+const GONE_MS = 60_000;
+/** The longest pause between two tries to reach it again (operator/src/kube/backoff.ts), with its jitter, and a list. */
+const FOLLOWED_MS = 45_000;
 
 describe("an API server that is hurt", () => {
   let harness: Harness;
@@ -49,20 +53,28 @@ describe("an API server that is hurt", () => {
   const traffic = () => startTraffic(edge.target(), [to("a"), to("b"), to("keyed", KEY)]);
 
   it(
-    "is not noticed by traffic and proxies while it is gone, and is followed again once it is back",
+    "is not noticed by traffic and proxies while it is gone for a minute, and is followed again once it is back",
     async () => {
       const before = { configuration: await configurationOf(edge.envoy), cost: await disturbance(edge.envoy) };
       const running = await traffic();
       const logged = harness.operator.log().length;
       await chaos.stopApiServer(0);
+      const goneSince = performance.now();
       // A proxy that is connected stays connected; time passes until the operator has seen every watch end.
       await eventually("the operator has noticed", () => /watch|list/i.test(harness.operator.log().slice(logged)));
       expect((await harness.operator.endpoint("/healthz")).status).toBe(200);
       expect(await edge.envoy.admin.stat("control_plane.connected_state")).toBe(1);
+      await eventually("it has been gone for a minute", () => performance.now() - goneSince >= GONE_MS, {
+        limitMs: GONE_MS + 5_000,
+      });
+      expect((await harness.operator.endpoint("/readyz")).status).toBe(200);
+      expect(await edge.envoy.admin.stat("control_plane.connected_state")).toBe(1);
       await chaos.startApiServer();
-      expect((await running.stop()).failures).toEqual([]);
       await addRoute("after-stop", OPEN_TO_ALL);
-      await untilAnswered(edge.target(), to("after-stop"), "orders");
+      await untilAnswered(edge.target(), to("after-stop"), "orders", FOLLOWED_MS);
+      const { failures, sent } = await running.stop();
+      expect(failures).toEqual([]);
+      expect(sent).toBeGreaterThan(GONE_MS / 1_000);
       await shop.remove("HTTPRoute", "after-stop");
       await shop.remove("ApiPolicy", "after-stop");
       await untilAnswered(edge.target(), to("after-stop"), 404);
@@ -75,7 +87,7 @@ describe("an API server that is hurt", () => {
       );
       expect(harness.operator.pid()).toBe(pid);
     },
-    LIMIT_MS,
+    LIMIT_MS + GONE_MS + FOLLOWED_MS,
   );
 
   it(

@@ -55,13 +55,20 @@ export async function answering(target: Target, request: RequestSpec): Promise<s
 }
 
 /** Waits until the proxy gives this answer: a route has no condition that tells when. */
-export function untilAnswered(target: Target, request: RequestSpec, expected: string | number): Promise<true> {
+export function untilAnswered(
+  target: Target,
+  request: RequestSpec,
+  expected: string | number,
+  limitMs?: number,
+): Promise<true> {
   let last: string | number = "nothing";
-  return eventually(`${requestText(request)} at ${request.host ?? ""} answered by ${String(expected)}`, async () => {
+  const what = `${requestText(request)} at ${request.host ?? ""} answered by ${String(expected)}`;
+  const probe = async (): Promise<true> => {
     last = await answering(target, request);
     if (last !== expected) throw new Error(`last answer ${String(last)}`);
-    return true as const;
-  });
+    return true;
+  };
+  return eventually(what, probe, limitMs === undefined ? {} : { limitMs });
 }
 
 function requestText({ method = "GET", path = "/", host, headers }: RequestSpec): string {
