@@ -1,6 +1,7 @@
 /**
  * The engine alone, without Kubernetes, gRPC and Envoy: what a start and an edit cost in CPU and heap.
  * `node --conditions=source bench/src/core.ts [--n 100,1000,5000] [--samples 200]`; profile it with `--cpu-prof`.
+ * `--policies-per-route 2` adds a policy at each route's rule, one per namespace, and one on the Gateway, which is an Override with `--floor`.
  */
 import { parseArgs } from "node:util";
 import { setFlagsFromString } from "node:v8";
@@ -11,12 +12,15 @@ import type { Change, Engine, Kind, KubeObject, ObjectKey, Output } from "@gatew
 import { table } from "@gatewarden/e2e/demo/table.ts";
 import { createSigner, keySet } from "@gatewarden/e2e/material/jwt.ts";
 import {
+  gatewayPolicy,
   type Manifest,
   namespaceOf,
+  namespacePolicy,
   policy,
   ROUTES_PER_NAMESPACE,
   rotatingConsumer,
   route,
+  rulePolicy,
   sharedObjects,
   type Surroundings,
 } from "./population.ts";
@@ -120,12 +124,22 @@ function gatewayObjects(): readonly Manifest[] {
   ];
 }
 
-function measure(n: number, samples: number): Row {
+interface Composition {
+  readonly policiesPerRoute: number;
+  readonly floor: boolean;
+}
+
+function measure(n: number, samples: number, { policiesPerRoute, floor }: Composition): Row {
   const world = new World();
   const manifests: Manifest[] = [...gatewayObjects()];
+  const composed = policiesPerRoute > 1;
+  if (composed) manifests.push(gatewayPolicy(AROUND, floor));
   for (let index = 0; index < n; index += 1) {
-    if (index % ROUTES_PER_NAMESPACE === 0) manifests.push(...sharedObjects(AROUND, namespaceOf(AROUND, index)));
-    manifests.push(route(AROUND, index), policy(AROUND, index));
+    if (index % ROUTES_PER_NAMESPACE === 0) {
+      const namespace = namespaceOf(AROUND, index);
+      manifests.push(...sharedObjects(AROUND, namespace), ...(composed ? [namespacePolicy(namespace)] : []));
+    }
+    manifests.push(route(AROUND, index), policy(AROUND, index), ...(composed ? [rulePolicy(AROUND, index)] : []));
   }
   const initial: Change[] = [];
   for (const manifest of manifests) {
@@ -156,10 +170,20 @@ function measure(n: number, samples: number): Row {
       changes: (sample) => [rotatingConsumer(namespaceOf(AROUND, any()), sample % 2 === 1)],
     },
   ];
+  const wide: readonly Edit[] = composed
+    ? [
+        {
+          name: "the Gateway's policy",
+          changes: (sample) => [gatewayPolicy(AROUND, floor, [`192.0.2.${String(sample % 250)}/32`])],
+        },
+      ]
+    : [];
   // New routes may need a namespace that is not there yet.
   const extra = sharedObjects(AROUND, namespaceOf(AROUND, n + samples)).map((each) => world.change(each));
   engine.apply(extra, START_MS);
   const rows = edits.map((edit) => measureEdit(world, edit, samples));
+  // It touches every route: fewer samples tell as much.
+  rows.push(...wide.map((edit) => measureEdit(world, edit, Math.min(samples, 5))));
   return { n, startMs, heapMB, resources, edits: rows };
 }
 
@@ -200,14 +224,20 @@ function usedHeapMB(): number {
 }
 
 const { values } = parseArgs({
-  options: { n: { type: "string", default: "100,1000,5000" }, samples: { type: "string", default: "200" } },
+  options: {
+    n: { type: "string", default: "100,1000,5000" },
+    samples: { type: "string", default: "200" },
+    "policies-per-route": { type: "string", default: "1" },
+    floor: { type: "boolean", default: false },
+  },
 });
+const composition: Composition = { policiesPerRoute: Number(values["policies-per-route"]), floor: values.floor };
 const sizes = values.n.split(",").map(Number);
 const number = (value: number): string => value.toFixed(value < 100 ? 2 : 0);
 const starts = [["N", "start, CPU ms", "heap MB", "resources"]];
 const edits = [["N", "change", "CPU p50 ms", "p99", "units", "resources", "JSON bytes"]];
 for (const n of sizes) {
-  const row = measure(n, Number(values.samples));
+  const row = measure(n, Number(values.samples), composition);
   starts.push([String(n), number(row.startMs), number(row.heapMB), String(row.resources)]);
   for (const edit of row.edits) {
     const { p50, p99 } = edit.cpuMs;

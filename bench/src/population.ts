@@ -100,6 +100,8 @@ function secret(namespace: string, name: string, key: string): Manifest {
   };
 }
 
+const RULE = "all";
+
 /** `revision` sets a header of the answer, so that a client sees which version it meets. */
 export function route(around: Surroundings, index: number, revision?: number): Manifest {
   const { name, namespace } = around.gateway;
@@ -123,6 +125,7 @@ export function route(around: Surroundings, index: number, revision?: number): M
       hostnames: [hostOf(index)],
       rules: [
         {
+          name: RULE,
           matches: [{ path: { type: "PathPrefix", value: "/" } }],
           ...filters,
           backendRefs: [{ group: "", kind: "Service", name: "upstream", port: 80, weight: 1 }],
@@ -144,6 +147,53 @@ export function policy(around: Surroundings, index: number, denied: readonly str
       authentication: authentication(index),
       rateLimit: { limits: [{ name: "each", requests: 100_000, per: "1m", by: [{ type: "ClientIP" }] }] },
       denylist: { entries: [own, ...denied].map((cidr) => ({ cidr })) },
+    },
+  };
+}
+
+/** A second policy of the same route, at its rule: what a team adds to what it has for the whole route. */
+export function rulePolicy(around: Surroundings, index: number): Manifest {
+  const target = { group: "gateway.networking.k8s.io", kind: "HTTPRoute", name: routeName(index), sectionName: RULE };
+  return {
+    apiVersion: "gatewarden.io/v1alpha1",
+    kind: "ApiPolicy",
+    metadata: { name: `${routeName(index)}-rule`, namespace: namespaceOf(around, index) },
+    spec: {
+      targetRefs: [target],
+      rateLimit: { limits: [{ name: "own", requests: 50_000, per: "1m" }] },
+      denylist: { entries: [{ cidr: `192.0.2.${String(index % 250)}/32` }] },
+      logging: { fields: { route: routeName(index) } },
+    },
+  };
+}
+
+/** What the whole namespace has beside. */
+export function namespacePolicy(namespace: string): Manifest {
+  return {
+    apiVersion: "gatewarden.io/v1alpha1",
+    kind: "ApiPolicy",
+    metadata: { name: "house", namespace },
+    spec: {
+      targetRefs: [{ kind: "Namespace" }],
+      denylist: { entries: [{ cidr: "203.0.113.0/25" }] },
+      logging: { calls: "Errors" },
+    },
+  };
+}
+
+/** The Gateway's own policy: a floor that every route stands on, or a Default that they may replace. `denied` are further addresses. */
+export function gatewayPolicy({ gateway }: Surroundings, floor: boolean, denied: readonly string[] = []): Manifest {
+  return {
+    apiVersion: "gatewarden.io/v1alpha1",
+    kind: "ApiPolicy",
+    metadata: { name: "platform", namespace: gateway.namespace },
+    spec: {
+      targetRefs: [{ group: "gateway.networking.k8s.io", kind: "Gateway", name: gateway.name }],
+      ...(floor ? { precedence: "Override" } : {}),
+      ...(floor ? { authentication: { forbid: ["Public", "Optional"] } } : {}),
+      rateLimit: { limits: [{ name: "each", requests: 200_000, per: "1m", by: [{ type: "ClientIP" }] }] },
+      denylist: { entries: ["203.0.113.128/25", ...denied].map((cidr) => ({ cidr })) },
+      logging: { headers: ["x-request-id"] },
     },
   };
 }

@@ -133,6 +133,7 @@ const section = fc.record(
           },
         ],
       },
+      { forbid: ["Public"] },
       { mode: "Nonsense" },
     ),
     rateLimit: fc.constantFrom<unknown>(
@@ -157,10 +158,11 @@ const policies = fc
     created,
     targets: fc.array(target, { minLength: 1, maxLength: 2 }),
     mode: fc.constantFrom("Enforce", "Enforce", "Audit"),
+    precedence: fc.constantFrom("Default", "Default", "Override"),
     section,
   })
-  .map(({ name: of, namespace: within, created: age, targets, mode, section: sections }) =>
-    policy(of, targets, { mode, ...sections }, { namespace: within, created: age }),
+  .map(({ name: of, namespace: within, created: age, targets, mode, precedence, section: sections }) =>
+    policy(of, targets, { mode, precedence, ...sections }, { namespace: within, created: age }),
   );
 
 const others = fc.oneof(
@@ -173,7 +175,9 @@ const others = fc.oneof(
     .record({ name, namespace, address: fc.constantFrom("10.0.0.1", "10.0.0.2") })
     .map(({ name: of, namespace: within, address }) => service(of, { address, port: 80 }, 8080, within)[1] as Change),
   namespace.chain((of) =>
-    fc.constantFrom({ open: "yes" }, {}).map((labels) => put("Namespace", of, { metadata: { labels } })),
+    fc
+      .constantFrom<Readonly<Record<string, string>>>({ open: "yes" }, { "gatewarden.io/overrides": "allowed" }, {})
+      .map((labels) => put("Namespace", of, { metadata: { labels } })),
   ),
   namespace.map((of) =>
     put(
