@@ -7,6 +7,7 @@ import type { ParsedApiPolicy } from "./kinds/api-policy.ts";
 import type { Gateway } from "./kinds/gateway-api/gateway.ts";
 import type { BackendRef, HttpRoute } from "./kinds/gateway-api/http-route.ts";
 import { grants, type Reference } from "./kinds/gateway-api/reference-grant.ts";
+import { joinKey, splitKey } from "./key.ts";
 import { idOf } from "./kinds/meta.ts";
 import type { Derived, Graph } from "./memo.ts";
 import { type Objects, targetKey } from "./objects.ts";
@@ -35,6 +36,8 @@ export interface Views {
   readonly policiesAt: (kind: string, namespace: string, name: string, section?: string) => readonly ParsedApiPolicy[];
   /** The policies of one target; `section` is a listener or rule name. */
   readonly layerAt: (level: Level, namespace: string, name: string, section?: string) => Layer;
+  /** The Overrides among them: an edit of a Default is no change of these. */
+  readonly floorsAt: Views["layerAt"];
   readonly state: (policy: ParsedApiPolicy, slice: AnySlice) => SectionState;
 }
 
@@ -86,15 +89,30 @@ export function createViews(
   }
 
   function layerAt(level: Level, namespace: string, name: string, section?: string): Layer {
-    const policies = policiesAt(TARGET_KIND[level], namespace, name, section);
+    return layerOf(level, namespace, policiesAt(TARGET_KIND[level], namespace, name, section));
+  }
+
+  function layerOf(level: Level, namespace: string, policies: readonly ParsedApiPolicy[]): Layer {
     const free = level === "Gateway" || level === "Listener";
     // The label is read only where it matters: an edit of it is then a change of nothing else.
     const asks = !free && policies.some(({ precedence }) => precedence === "Override");
-    return {
-      level,
-      policies,
-      overrides: !asks || objects.namespaces.get(namespace)?.[OVERRIDES_LABEL] === OVERRIDES_ALLOWED,
-    };
+    const labels = asks ? objects.namespaces.get(namespace) : undefined;
+    return { level, policies, overrides: !asks || labels?.[OVERRIDES_LABEL] === OVERRIDES_ALLOWED };
+  }
+
+  const noFloors: readonly ParsedApiPolicy[] = [];
+  const overridesAt = graph.derived<readonly ParsedApiPolicy[]>(
+    "floors",
+    (key) => {
+      const [level = "", namespace = "", name = "", section = ""] = splitKey(key);
+      const policies = policiesAt(TARGET_KIND[level as Level], namespace, name, section);
+      return policies.filter(({ precedence }) => precedence === "Override");
+    },
+    noFloors,
+  );
+
+  function floorsAt(level: Level, namespace: string, name: string, section = ""): Layer {
+    return layerOf(level, namespace, overridesAt.get(joinKey(level, namespace, name, section)));
   }
 
   return {
@@ -104,6 +122,7 @@ export function createViews(
     permitted,
     policiesAt,
     layerAt,
+    floorsAt,
     state,
     backend: (ref, from) => resolveBackend(ref, from, { service: (id) => objects.services.get(id), permitted }),
     layers(gateway, listener, route, rule) {

@@ -33,6 +33,7 @@ function floorsAbove(
   const gateway = splitId(gatewayId);
   const { namespace } = policy.key;
   const { level, ref } = target;
+  // What many policies meet is read as floors, what is the policy's own as it is: a value of its own would cost more than it saves.
   const own = layerOf(policy, target, views);
   const listeners =
     level === "Gateway"
@@ -42,11 +43,11 @@ function floorsAbove(
         : listenersOf(gatewayId, level === "Namespace" ? undefined : `${namespace}/${ref.name}`, views);
   return [...new Set(listeners)].map((listener) => {
     const farther = [
-      ...(level === "Gateway" ? [] : [views.layerAt("Gateway", gateway.namespace, gateway.name)]),
+      ...(level === "Gateway" ? [] : [views.floorsAt("Gateway", gateway.namespace, gateway.name)]),
       ...(level === "Gateway" || level === "Listener" || listener === undefined
         ? []
-        : [views.layerAt("Listener", gateway.namespace, gateway.name, listener)]),
-      ...(level === "Route" || level === "Rule" ? [views.layerAt("Namespace", namespace, namespace)] : []),
+        : [views.floorsAt("Listener", gateway.namespace, gateway.name, listener)]),
+      ...(level === "Route" || level === "Rule" ? [views.floorsAt("Namespace", namespace, namespace)] : []),
       ...(level === "Rule" ? [views.layerAt("Route", namespace, ref.name)] : []),
     ];
     // A floor stands beneath the Default of its own target, not beneath itself.
