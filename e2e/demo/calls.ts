@@ -60,6 +60,11 @@ export function callsOf({ address, listenerAuthority, signer, partner, otherPart
     host: "basic.shop.test",
     headers: { authorization: `Basic ${Buffer.from(`olga:${password}`).toString("base64")}` },
   });
+  const ruled = (path: string, headers: Readonly<Record<string, string>>): RequestSpec => ({
+    host: "ruled.shop.test",
+    path,
+    headers,
+  });
   const limited = http({ host: "limited.shop.test", path: "/orders" });
   const ok = { status: 200 } as const;
   return [
@@ -139,6 +144,37 @@ export function callsOf({ address, listenerAuthority, signer, partner, otherPart
     ),
     call("10-logging", "a call with a ticket", ok, http({ host: "logged.shop.test", headers: { "x-ticket": "T-1" } })),
     call("11-audit", "from an address that would be denied", ok, http({ host: "audited.shop.test" })),
+    call("14-authorization", "erp reads an order", ok, http(ruled("/orders/7", { "x-api-key": KEY_1 }))),
+    call(
+      "14-authorization",
+      "erp reads something else",
+      refused(403, "ruled", "authorization"),
+      http(ruled("/customers", { "x-api-key": KEY_1 })),
+    ),
+    call(
+      "14-authorization",
+      "an order that is internal, by a detour",
+      refused(403, "ruled", "authorization"),
+      http(ruled("/orders/7/../internal/7", { "x-api-key": KEY_1 })),
+    ),
+    call(
+      "14-authorization",
+      "erp exports, as long as its grant lives",
+      ok,
+      http(ruled("/export", { "x-api-key": KEY_1 })),
+    ),
+    call(
+      "14-authorization",
+      "alice pays without a second factor",
+      { ...refused(401, "ruled", "authorization"), also: has("www-authenticate") },
+      http(ruled("/pay", { authorization: `Bearer ${signer.token(claimsFor(ISSUER, "shop"))}` })),
+    ),
+    call(
+      "14-authorization",
+      "alice pays with one",
+      ok,
+      http(ruled("/pay", { authorization: `Bearer ${signer.token(claimsFor(ISSUER, "shop", { acr: "urn:mfa" }))}` })),
+    ),
   ];
 }
 
