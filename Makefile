@@ -44,8 +44,8 @@ image: build ## Write images/out/operator.tar (docker-archive, reproducible, no 
 	$(RUN) images/src/main.ts $(if $(IMAGE),--name $(IMAGE))
 
 ##@ Tests
-.PHONY: test unit wire chart envoy api e2e
-test e2e demo bench: export GATEWARDEN_RUN := dist
+.PHONY: test unit wire chart envoy api e2e e2e-node
+test e2e e2e-node demo bench: export GATEWARDEN_RUN := dist
 test: setup build ## Everything: types, lint and every layer of tests; ends with `N passed, N failed`
 	$(TESTS)
 
@@ -66,6 +66,9 @@ api: setup ## Against a real API server
 
 e2e: setup build ## Manifest to request: API server, cert-manager, operator, Envoy
 	$(TESTS) e2e
+
+e2e-node: setup build ## The charts installed with Helm on a node with real pods (Linux, root); DRIVER=kind takes Docker instead
+	$(TESTS) node
 
 ##@ See it run
 .PHONY: demo bench

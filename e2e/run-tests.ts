@@ -9,7 +9,9 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { removeAtExit } from "./cluster/child-process.ts";
 import { type Cluster, startCluster } from "./cluster/driver.ts";
+import { whyNoNode } from "./cluster/node-parts.ts";
 import { CLUSTER_VARIABLE, publishCluster } from "./cluster/shared.ts";
+import { podDriver } from "./pods/pod-cluster.ts";
 
 interface Tally {
   readonly passed: number;
@@ -22,16 +24,22 @@ interface Layer {
   /** Test files at a time. Files that start processes get the machine for themselves. */
   readonly workers: number;
   readonly cluster?: boolean;
+  /** Needs a node with pods: Linux and root, or DRIVER=kind or existing. */
+  readonly pods?: boolean;
 }
 
 const LAYERS: Readonly<Record<string, Layer>> = {
-  unit: { match: ["**/*.test.ts", "!**/*.{wire,chart,envoy,api,e2e}.test.ts"], workers: 2 },
+  unit: { match: ["**/*.test.ts", "!**/*.{wire,chart,envoy,api,e2e,node}.test.ts"], workers: 2 },
   wire: { match: ["**/*.wire.test.ts"], workers: 1 },
   chart: { match: ["**/*.chart.test.ts"], workers: 1 },
   envoy: { match: ["**/*.envoy.test.ts"], workers: 1 },
   api: { match: ["**/*.api.test.ts"], workers: 1, cluster: true },
   e2e: { match: ["**/*.e2e.test.ts"], workers: 1, cluster: true },
+  // Each file starts a cluster with pods of its own.
+  node: { match: ["**/*.node.test.ts"], workers: 1, pods: true },
 };
+/** Set to 1: where no node can run, its tests are left out, and otherwise they fail. */
+const SKIP_NODE_VARIABLE = "GATEWARDEN_SKIP_NODE";
 /** A part of `unit`, for `make golden`. */
 const GOLDEN: Layer = { match: ["**/golden*.test.ts"], workers: 1 };
 /** Steps that are one npm script; each counts as one test. */
@@ -82,6 +90,14 @@ async function runScript(name: string): Promise<Tally> {
 }
 
 async function runJest(step: string, layer: Layer): Promise<Tally> {
+  const obstacle = layer.pods === true && podDriver() === "node" ? whyNoNode() : undefined;
+  if (obstacle !== undefined) {
+    const skip = process.env[SKIP_NODE_VARIABLE] === "1";
+    say(
+      `${step}: no node with pods can run here: ${obstacle}${skip ? "" : ` (${SKIP_NODE_VARIABLE}=1 leaves it out)`}`,
+    );
+    return { passed: 0, failed: skip ? 0 : 1 };
+  }
   const report = join(scratch, `${step}.json`);
   const flags = ["--json", `--outputFile=${report}`, `--maxWorkers=${String(layer.workers)}`, "--passWithNoTests"];
   const jest = join("node_modules", "jest", "bin", "jest.js");

@@ -34,6 +34,10 @@ describe("the charts on a real API server", () => {
     const objects = [namespace("gatewarden-charts", restricted), namespace("shop"), namespace("pay")];
     const items = [...objects, namespace(CERT_MANAGER_NAMESPACE)];
     await cluster.apply(JSON.stringify({ apiVersion: "v1", kind: "List", items }));
+    // One of them makes a ProxyConfig.
+    await cluster.apply(JSON.stringify({ apiVersion: "v1", kind: "List", items: await render("gatewarden-crds") }));
+    const established = ["--for=condition=Established", "customresourcedefinitions", "--all", "--timeout=60s"];
+    await cluster.kubectl(["wait", ...established]);
     const account = { name: "gatewarden", namespace: "gatewarden-charts" };
     await cluster.apply(JSON.stringify({ apiVersion: "v1", kind: "ServiceAccount", metadata: account }));
   }, START_LIMIT_MS);

@@ -3,7 +3,7 @@
  * control plane that pods reach at `address`. Owns a folder with everything, and takes down what containerd leaves running.
  */
 import { spawnSync } from "node:child_process";
-import { chmodSync, mkdirSync, writeFileSync } from "node:fs";
+import { chmodSync, copyFileSync, mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { lastLines, type ManagedProcess, runCommand, startProcess } from "./child-process.ts";
 import { eventually } from "./condition.ts";
@@ -65,6 +65,7 @@ export async function startNode(options: NodeOptions): Promise<RunningNode> {
     await options.kubectl(["delete", "pods", ...every]).catch(() => undefined);
     await dns?.stop();
     for (const each of running) await each.stop(each.name === "containerd" ? undefined : 0);
+    keepLogs(running);
     await removeRemains(directory);
   };
   try {
@@ -103,6 +104,14 @@ export async function startNode(options: NodeOptions): Promise<RunningNode> {
     await stop();
     throw new Error(`${error instanceof Error ? error.message : String(error)}\n${logs}`);
   }
+}
+
+/** Copies the logs to the folder that GATEWARDEN_LOGS names, when it does. */
+function keepLogs(processes: readonly ManagedProcess[]): void {
+  const folder = process.env["GATEWARDEN_LOGS"];
+  if (folder === undefined || folder === "") return;
+  mkdirSync(folder, { recursive: true });
+  for (const { name, logFile } of processes) copyFileSync(logFile, join(folder, `${name}.log`));
 }
 
 interface Files {
@@ -213,6 +222,8 @@ function proxyFlags(kubeconfig: string): readonly string[] {
     `--cluster-cidr=${POD_RANGE}`,
     // Two pods on one bridge would answer each other past the address translation.
     "--masquerade-all",
+    // When rules were written, and how long it took.
+    "--v=2",
     // Limits of the whole machine, which a network namespace cannot set.
     "--conntrack-max-per-core=0",
     "--conntrack-tcp-timeout-established=0",

@@ -16,11 +16,11 @@ app.kubernetes.io/name: gatewarden
 app.kubernetes.io/component: operator
 {{- end }}
 
+{{/* `repository:tag`, with the digest where there is one. */}}
+{{- define "gatewarden.imageName" -}}
+{{ .repository }}:{{ .tag }}{{ with .digest }}@{{ . }}{{ end }}
+{{- end }}
+
 {{- define "gatewarden.image" -}}
-{{- $tag := .Values.image.tag | default .Chart.AppVersion -}}
-{{- if .Values.image.digest -}}
-{{ .Values.image.repository }}:{{ $tag }}@{{ .Values.image.digest }}
-{{- else -}}
-{{ .Values.image.repository }}:{{ $tag }}
-{{- end -}}
+{{- include "gatewarden.imageName" (dict "repository" .Values.image.repository "tag" (.Values.image.tag | default .Chart.AppVersion) "digest" .Values.image.digest) -}}
 {{- end }}

@@ -1,0 +1,192 @@
+/** What an administrator does with Helm, on pods: install, use, lose pods, upgrade, go back, uninstall; the commands are those of docs/install.md. */
+import { afterAll, beforeAll, describe, expect, it } from "@jest/globals";
+import { send } from "../client/http1.ts";
+import { eventually } from "../cluster/condition.ts";
+import type { Echo } from "../upstream/echo.ts";
+import { commandsOf } from "./document.ts";
+import { type LoadResult, startLoad } from "./load.ts";
+import { NEXT_TAG, type PodCluster, startPodCluster } from "./pod-cluster.ts";
+import { KEY, openShop, SHOP, type Shop } from "./shop.ts";
+
+const PAGE = "docs/install.md";
+const OPERATOR = "app.kubernetes.io/component=operator";
+const SYSTEM = "gatewarden-system";
+const LIMIT_MS = 300_000;
+const RATE = 200;
+
+interface List<T> {
+  readonly items: readonly T[];
+}
+interface Pod {
+  readonly metadata: { readonly name: string };
+  readonly spec: { readonly containers: readonly { readonly image: string }[] };
+  readonly status: {
+    readonly containerStatuses?: readonly { readonly ready: boolean; readonly restartCount: number }[];
+  };
+}
+
+describe("the charts on pods", () => {
+  let pods: PodCluster;
+  let shop: Shop;
+  beforeAll(async () => {
+    pods = await startPodCluster((line) => console.log(line));
+  }, LIMIT_MS);
+  afterAll(() => pods.stop(), LIMIT_MS);
+
+  const podsOf = (namespace: string, selector: string): Promise<List<Pod>> =>
+    pods.get<List<Pod>>("pods", "--namespace", namespace, "--selector", selector);
+  /** What `work` does to calls that go on beside it. */
+  const underLoad = async (work: () => Promise<unknown>): Promise<LoadResult> => {
+    const load = startLoad(shop.target, shop.request(KEY), RATE);
+    try {
+      await work();
+    } catch (error) {
+      await load.stop();
+      throw error;
+    }
+    const result = await load.stop();
+    const { sent, perSecond, reconnected, failures } = result;
+    console.log(
+      `${String(sent)} requests, ${String(perSecond)}/s, ${String(reconnected)} reconnected: ${String(failures.length)} failed`,
+    );
+    return result;
+  };
+  /** Twenty connections in a row, which the Service deals out among the proxies, get 200. */
+  const lets = async (): Promise<boolean> => {
+    for (let count = 0; count < 20; count += 1)
+      if ((await send(shop.target, shop.request(KEY))).status !== 200) return false;
+    return true;
+  };
+  const operatorReady = (count: number): Promise<unknown> =>
+    eventually(
+      "the operator's pods ready",
+      async () => {
+        const { items } = await podsOf(SYSTEM, OPERATOR);
+        return (
+          items.length === count && items.every(({ status }) => status.containerStatuses?.every(({ ready }) => ready))
+        );
+      },
+      { limitMs: 90_000 },
+    );
+
+  it(
+    "install with the commands of the page, restricted and in two replicas",
+    async () => {
+      const [install = ""] = commandsOf(PAGE, "Install");
+      await pods.shell(install);
+      const { items } = await podsOf(SYSTEM, OPERATOR);
+      expect(items.map(({ status }) => status.containerStatuses?.map(({ ready }) => ready))).toEqual([[true], [true]]);
+      await pods.shell("kubectl wait gatewayclass/gatewarden --for condition=Accepted --timeout 30s");
+    },
+    LIMIT_MS,
+  );
+
+  it(
+    "turn a Gateway into proxies that enforce the quickstart's policy",
+    async () => {
+      shop = await openShop(pods);
+      const [, optIn = ""] = commandsOf(PAGE, "Install");
+      // kube-proxy learns of endpoints a moment after the API server does.
+      const refused = await eventually("an answer through the Service", () => send(shop.target, shop.request()));
+      expect([refused.status, refused.header("x-gatewarden-policy")]).toEqual([401, `${SHOP}/key#authentication`]);
+      // Nobody has let the operator read the Secrets of this namespace yet.
+      expect((await send(shop.target, shop.request(KEY))).status).toBe(401);
+      await pods.shell(optIn);
+      // Each replica of the operator finds out by itself, and each proxy asks one of them.
+      await eventually("the key let in by every proxy", lets, { limitMs: 60_000 });
+      const answer = (await send(shop.target, shop.request(KEY))).json<Echo>();
+      expect(answer.upstream).toMatch(/^orders-/);
+      expect(answer.headers).toContainEqual(["x-consumer", "erp"]);
+    },
+    LIMIT_MS,
+  );
+
+  it(
+    "lose no call when every pod of the operator is killed",
+    async () => {
+      const before = (await podsOf(SYSTEM, OPERATOR)).items.map(({ metadata }) => metadata.name);
+      const { sent, failures } = await underLoad(async () => {
+        await pods.shell(`kubectl delete pods --namespace ${SYSTEM} --selector ${OPERATOR} --force --grace-period 0`);
+        await operatorReady(2);
+      });
+      const after = (await podsOf(SYSTEM, OPERATOR)).items.map(({ metadata }) => metadata.name);
+      expect(after.filter((name) => before.includes(name))).toEqual([]);
+      expect(failures).toEqual([]);
+      expect(sent).toBeGreaterThan(500);
+      await pods.shell(`kubectl label apiconsumer/erp --namespace ${SHOP} tier=former --overwrite`);
+      await eventually("the edit in force", async () => (await send(shop.target, shop.request(KEY))).status === 401);
+      await pods.shell(`kubectl label apiconsumer/erp --namespace ${SHOP} tier=partner --overwrite`);
+      await eventually("the edit undone", lets);
+    },
+    LIMIT_MS,
+  );
+
+  it(
+    "lose no call when the proxies are started anew one after the other",
+    async () => {
+      const { failures } = await underLoad(() =>
+        pods.shell(`kubectl rollout restart deployment/gateway-edge --namespace ${SHOP}
+kubectl rollout status deployment/gateway-edge --namespace ${SHOP} --timeout 120s`),
+      );
+      expect(failures).toEqual([]);
+    },
+    LIMIT_MS,
+  );
+
+  it(
+    "lose no call during an upgrade with the commands of the page, nor on the way back",
+    async () => {
+      const [upgrade = ""] = commandsOf(PAGE, "Upgrade");
+      const changed = upgrade.replace(
+        " --wait",
+        ` --wait --set image.tag=${NEXT_TAG} --set replicas=3 --set logLevel=debug`,
+      );
+      expect(changed).not.toBe(upgrade);
+      const images = async (namespace: string, selector: string): Promise<readonly string[]> => {
+        const { items } = await podsOf(namespace, selector);
+        return [...new Set(items.flatMap(({ spec }) => spec.containers.map(({ image }) => image)))].sort();
+      };
+      const rolled = (tag: string): Promise<unknown> =>
+        eventually(
+          `the proxies rolled to ${tag}`,
+          async () => {
+            const drain = await images(SHOP, "gateway.networking.k8s.io/gateway-name=edge");
+            return drain.some((image) => image.endsWith(tag)) && drain.length === 2;
+          },
+          { limitMs: 150_000 },
+        );
+      const up = await underLoad(async () => {
+        await pods.shell(changed);
+        await operatorReady(3);
+        await rolled(NEXT_TAG);
+      });
+      expect(await images(SYSTEM, OPERATOR)).toEqual([`gatewarden/operator:${NEXT_TAG}`]);
+      const back = await underLoad(async () => {
+        await pods.shell(`helm rollback gatewarden --namespace ${SYSTEM} --wait`);
+        await operatorReady(2);
+        await rolled("0.1.0");
+      });
+      expect(await images(SYSTEM, OPERATOR)).toEqual(["gatewarden/operator:0.1.0"]);
+      expect([up.failures, back.failures]).toEqual([[], []]);
+    },
+    LIMIT_MS,
+  );
+
+  it(
+    "leave nothing when they are uninstalled with the commands of the page",
+    async () => {
+      const { items } = await podsOf(SYSTEM, OPERATOR);
+      expect(items.flatMap(({ status }) => status.containerStatuses?.map(({ restartCount }) => restartCount))).toEqual([
+        0, 0,
+      ]);
+      await pods.shell(`kubectl delete namespace ${SHOP} --timeout 90s`);
+      for (const commands of commandsOf(PAGE, "Uninstall")) await pods.shell(commands);
+      const kinds = await pods.shell("kubectl api-resources --verbs list --output name");
+      expect(kinds).not.toContain("gatewarden.io");
+      const listed = kinds.split("\n").filter((kind) => kind !== "" && !/^(events|componentstatuses)/.test(kind));
+      const left = await pods.cluster.kubectl(["get", listed.join(","), "--all-namespaces", "--output", "name"]);
+      expect(left.split("\n").filter((name) => name.includes("gatewarden"))).toEqual([]);
+    },
+    LIMIT_MS,
+  );
+});

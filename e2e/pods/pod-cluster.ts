@@ -1,0 +1,68 @@
+/** A cluster where pods run, with the images of this checkout in it, and a shell that has its kubectl and Helm. */
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { delimiter, dirname, join } from "node:path";
+import { operatorImage } from "../../images/src/operator.ts";
+import { removeAtExit, runCommand } from "../cluster/child-process.ts";
+import { type Cluster, type DriverName, startCluster } from "../cluster/driver.ts";
+import { helmCommand, kubectlCommand } from "../cluster/parts.ts";
+import { echoImage, envoyImage } from "../cluster/test-images.ts";
+import { REPOSITORY } from "../harness/installation.ts";
+
+export interface PodCluster {
+  readonly cluster: Cluster;
+  /** Runs lines in bash in the repository; its standard output. Throws with what it said where a line fails. */
+  readonly shell: (script: string) => Promise<string>;
+  /** The JSON of `kubectl get ARGUMENTS`. */
+  readonly get: <T>(...args: readonly string[]) => Promise<T>;
+  readonly stop: () => Promise<void>;
+}
+
+/** The operator's image under a second name, as if it were the next version. */
+export const NEXT_TAG = "0.1.1-next";
+/** One step of an installation; pods are pulled from nowhere. */
+const SHELL_LIMIT_MS = 180_000;
+
+/** Which driver runs pods: what DRIVER says, where it does; else `node`. */
+export function podDriver(): DriverName {
+  const asked = process.env["DRIVER"] ?? "";
+  return asked === "kind" || asked === "existing" ? asked : "node";
+}
+
+/** Starts a cluster and loads the images; the checkout must be built. */
+export async function startPodCluster(say: (line: string) => void = () => undefined): Promise<PodCluster> {
+  const directory = removeAtExit(mkdtempSync(join(tmpdir(), "gatewarden-pods-")));
+  const cluster = await startCluster({ driver: podDriver(), say });
+  const stop = async (): Promise<void> => {
+    await cluster.stop();
+    rmSync(directory, { recursive: true, force: true });
+  };
+  try {
+    const files = [(await envoyImage(say)).file, (await echoImage(say)).file];
+    for (const tag of ["0.1.0", NEXT_TAG]) {
+      const file = join(directory, `${tag}.tar`);
+      writeFileSync(file, operatorImage(REPOSITORY, `gatewarden/operator:${tag}`).archive);
+      files.push(file);
+    }
+    for (const file of files) await cluster.loadImage?.(file);
+    const folders = [dirname(await helmCommand(say)), dirname(await kubectlCommand(say)), process.env["PATH"] ?? ""];
+    const env = {
+      PATH: folders.join(delimiter),
+      KUBECONFIG: cluster.kubeconfig,
+      HELM_CACHE_HOME: join(directory, "helm-cache"),
+      HELM_CONFIG_HOME: join(directory, "helm-config"),
+      HELM_DATA_HOME: join(directory, "helm-data"),
+    };
+    const options = { cwd: REPOSITORY, env, timeoutMs: SHELL_LIMIT_MS };
+    return {
+      cluster,
+      shell: async (script) => (await runCommand("bash", ["-eu", "-o", "pipefail", "-c", script], options)).stdout,
+      get: async <T>(...args: readonly string[]) =>
+        JSON.parse(await cluster.kubectl(["get", ...args, "--output", "json"])) as T,
+      stop,
+    };
+  } catch (error) {
+    await stop();
+    throw error;
+  }
+}
