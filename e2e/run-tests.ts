@@ -29,14 +29,14 @@ interface Layer {
 }
 
 const LAYERS: Readonly<Record<string, Layer>> = {
-  unit: { match: ["**/*.test.ts", "!**/*.{wire,chart,envoy,api,e2e,node}.test.ts"], workers: 2 },
+  unit: { match: ["**/*.test.ts", "!**/*.{wire,chart,envoy,api,e2e}.test.ts"], workers: 2 },
   wire: { match: ["**/*.wire.test.ts"], workers: 1 },
   chart: { match: ["**/*.chart.test.ts"], workers: 1 },
   envoy: { match: ["**/*.envoy.test.ts"], workers: 1 },
   api: { match: ["**/*.api.test.ts"], workers: 1, cluster: true },
-  e2e: { match: ["**/*.e2e.test.ts"], workers: 1, cluster: true },
+  e2e: { match: ["**/*.e2e.test.ts", "!**/*.node.e2e.test.ts"], workers: 1, cluster: true },
   // Each file starts a cluster with pods of its own.
-  node: { match: ["**/*.node.test.ts"], workers: 1, pods: true },
+  node: { match: ["**/*.node.e2e.test.ts"], workers: 1, pods: true },
 };
 /** Set to 1: where no node can run, its tests are left out, and otherwise they fail. */
 const SKIP_NODE_VARIABLE = "GATEWARDEN_SKIP_NODE";

@@ -10,6 +10,7 @@ import { KEY, openShop, SHOP, type Shop } from "./shop.ts";
 
 const PAGE = "docs/install.md";
 const OPERATOR = "app.kubernetes.io/component=operator";
+const PROXIES = "gateway.networking.k8s.io/gateway-name=edge";
 const SYSTEM = "gatewarden-system";
 const LIMIT_MS = 300_000;
 const RATE = 200;
@@ -124,10 +125,17 @@ describe("the charts on pods", () => {
   it(
     "lose no call when the proxies are started anew one after the other",
     async () => {
-      const { failures } = await underLoad(() =>
-        pods.shell(`kubectl rollout restart deployment/gateway-edge --namespace ${SHOP}
-kubectl rollout status deployment/gateway-edge --namespace ${SHOP} --timeout 120s`),
-      );
+      const names = async (): Promise<readonly string[]> =>
+        (await podsOf(SHOP, PROXIES)).items.map(({ metadata }) => metadata.name);
+      const before = await names();
+      const { failures } = await underLoad(async () => {
+        await pods.shell(`kubectl rollout restart deployment/gateway-edge --namespace ${SHOP}
+kubectl rollout status deployment/gateway-edge --namespace ${SHOP} --timeout 120s`);
+        // They serve on while their connections end.
+        await eventually("the old proxies gone", async () => !(await names()).some((name) => before.includes(name)), {
+          limitMs: 60_000,
+        });
+      });
       expect(failures).toEqual([]);
     },
     LIMIT_MS,
@@ -150,7 +158,7 @@ kubectl rollout status deployment/gateway-edge --namespace ${SHOP} --timeout 120
         eventually(
           `the proxies rolled to ${tag}`,
           async () => {
-            const drain = await images(SHOP, "gateway.networking.k8s.io/gateway-name=edge");
+            const drain = await images(SHOP, PROXIES);
             return drain.some((image) => image.endsWith(tag)) && drain.length === 2;
           },
           { limitMs: 150_000 },
