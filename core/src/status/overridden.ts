@@ -40,7 +40,9 @@ function floorsAbove(
       ? [undefined]
       : level === "Listener"
         ? [ref.sectionName]
-        : listenersOf(gatewayId, level === "Namespace" ? undefined : `${namespace}/${ref.name}`, views);
+        : level === "Namespace"
+          ? listenersFor(namespace, gatewayId, views)
+          : listenersOf(`${namespace}/${ref.name}`, gatewayId, views);
   return [...new Set(listeners)].map((listener) => {
     const farther = [
       ...(level === "Gateway" ? [] : [views.floorsAt("Gateway", gateway.namespace, gateway.name)]),
@@ -56,11 +58,17 @@ function floorsAbove(
   });
 }
 
-/** Through which listeners of the Gateway a route is reached; without a route: all. */
-function listenersOf(gateway: string, route: string | undefined, views: Views): readonly string[] {
-  if (route === undefined) return views.gateways.get(gateway)?.listeners.map(({ name }) => name) ?? [];
+/** Through which listeners of the Gateway a route is reached. */
+function listenersOf(route: string, gateway: string, views: Views): readonly string[] {
   const { parents } = views.attachments.get(route);
   return parents.flatMap((parent) => (parent.gateway === gateway ? parent.listeners : []));
+}
+
+/** Which of them routes of a namespace could be reached through; those that choose by labels are taken for open. */
+function listenersFor(namespace: string, gateway: string, views: Views): readonly string[] {
+  const own = splitId(gateway).namespace === namespace;
+  const listeners = views.gateways.get(gateway)?.listeners ?? [];
+  return listeners.flatMap(({ name, spec: { from } }) => (from === "None" || (from === "Same" && !own) ? [] : [name]));
 }
 
 function lostSection(
