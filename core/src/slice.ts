@@ -125,11 +125,10 @@ export type Resolution<M> =
 
 /**
  * The slots of the fixed filter chain, in order (design: docs/design/filter-chain.md). Their names are keys of typed_per_filter_config.
- * `collect`, `collect-post` (envoy/collect.ts), `recognise` (envoy/recognise.ts) and `query` (envoy/hide-parameters.ts) are Lua, so every scope disables them at virtual-host level like `lower` and `pick`; a route that
+ * `collect`, `collect-post` (envoy/collect.ts) and `recognise` (envoy/recognise.ts) are Lua, so every scope disables them at virtual-host level like `pick`; a route that
  * needs one switches it on by its own configuration.
  */
 export type SlotName =
-  | "lower"
   | "pick"
   | "select"
   | "collect"
@@ -146,7 +145,6 @@ export type SlotName =
   | "recognise" // lua: the consumer whose token or client certificate it is (envoy/recognise.ts)
   | "authn" // rbac: what the methods of a section cannot check themselves (certificate identities, namespace of an API key's consumer)
   | "consumer" // header_to_metadata: parts of headers that a formatter cannot cut out (consumer's name, cookies without credentials)
-  | "query" // lua: credentials that stand in the query
   | "identity" // header_mutation: credentials off, identity headers on; before `cert` so that later slots read x-gatewarden-consumer
   | "cert"
   | "authz"
@@ -155,6 +153,11 @@ export type SlotName =
   | "rl-post-gateway-shared"
   | "rl-post-host"
   | "rl-post-host-shared";
+
+/** One of the parts into which the API keys of a Gateway are divided by namespace: what slot `api_key` runs (translate/chain.ts). */
+export type KeyPart = `api_key-${number}`;
+/** ECDS resources of a Gateway. */
+export type ExtensionName = SlotName | KeyPart;
 
 /** What a section becomes on one Envoy route. Everything optional; empty = nothing. All JSON is Envoy's documented JSON with `@type`. */
 export interface RoutePiece {
@@ -170,12 +173,14 @@ export interface RoutePiece {
   readonly response?: readonly JsonObject[];
   /** RouteAction.rate_limits entries, with `stage`. */
   readonly rateLimits?: readonly JsonObject[];
+  /** What slot `collect` gets in the header of envoy/collect.ts: the key of the one limit whose callers are told apart by address alone. */
+  readonly limitKey?: string;
   /** Slots in place of `rateLimits` on a route that Envoy answers itself (redirect), since it has no RouteAction. */
   readonly direct?: Partial<Readonly<Record<SlotName, JsonObject>>>;
   /** Entries for the virtual host's shared configuration, given to `Slice.host` of the same slice with those of all routes of the host. */
   readonly host?: readonly SharedEntry[];
   /** Entries for extensions of the whole Gateway (ECDS), given to `Slice.extensions` once per distinct (slot, key). */
-  readonly gateway?: readonly (SharedEntry & { readonly slot: SlotName })[];
+  readonly gateway?: readonly (SharedEntry & { readonly slot: ExtensionName })[];
   /** Merged into filter_metadata.gatewarden of the route; read by local replies and logs. */
   readonly metadata?: Readonly<Record<string, JsonValue>>;
   /** Alternatives by what the request carries; the first whose match holds is taken. Absent: one branch without a further match. */
@@ -360,7 +365,7 @@ export interface Slice<K extends SectionKey = SectionKey, S = never, M = unknown
    * ECDS resources of a Gateway: the filter configuration of `slot` from all distinct entries of its routes. First come entries that no
    * route names any more and that stay until proxies have changed over (translate/retire.ts); their values may be old.
    */
-  extension?(slot: SlotName, entries: ReadonlyMap<string, JsonObject>, lookup: Lookup): JsonObject;
+  extension?(slot: ExtensionName, entries: ReadonlyMap<string, JsonObject>, lookup: Lookup): JsonObject;
   listener?(model: M, context: ListenerContext): ListenerPiece;
   /** What the section says to one request, by phase, without an Envoy (simulate/); absent: it never refuses. */
   readonly evaluate?: Evaluate<M>;

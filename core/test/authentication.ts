@@ -3,9 +3,10 @@ import type { Answer } from "../../e2e/client/answer.ts";
 import { type RequestSpec, send } from "../../e2e/client/http1.ts";
 import type { Target } from "../../e2e/client/target.ts";
 import type { Echo } from "../../e2e/upstream/echo.ts";
-import type { At, Level, Lookup, RouteContext, RoutePiece } from "../src/slice.ts";
+import type { At, KeyPart, Level, Lookup, RouteContext, RoutePiece } from "../src/slice.ts";
 import type { Spec } from "../src/slices/authentication/schema.ts";
 import { authentication } from "../src/slices/authentication/slice.ts";
+import { keyPartOf } from "../src/translate/chain.ts";
 import type { JsonObject, JwksState } from "../src/world.ts";
 import { type Chain, type ChainOptions, startChain } from "./chain.ts";
 import { gatewayEntries, routesAt } from "./compose.ts";
@@ -27,7 +28,7 @@ export interface Fetched {
   readonly jwks?: Readonly<Record<string, JwksState>>;
 }
 
-type AuthenticationExtension = "jwt" | "api_key" | "names" | "recognise";
+type AuthenticationExtension = "jwt" | "names" | "recognise" | KeyPart;
 
 export interface Translated {
   readonly routes: readonly JsonObject[];
@@ -50,16 +51,13 @@ export function translate(policies: Policies, world: World & Fetched = {}): Tran
     return [path, authentication.route?.(model, routeOf(source, { clientCertificates, audit })) ?? {}];
   });
   const all = pieces.map(([, piece]) => piece);
-  const extension = (slot: AuthenticationExtension): JsonObject =>
-    authentication.extension?.(slot, gatewayEntries(slot, all), reads) ?? {};
+  const extension = (name: AuthenticationExtension): JsonObject =>
+    authentication.extension?.(name, gatewayEntries(name, all), reads) ?? {};
+  const namespaces = ["shop", ...Object.values(policies).map(({ namespace = "shop" }) => namespace)];
+  const parts = Object.fromEntries(namespaces.map(keyPartOf).map((part) => [part, extension(part)]));
   return {
     routes: pieces.flatMap(([path, piece]) => routesAt({ path, piece, own: [...own] })),
-    extensions: {
-      jwt: extension("jwt"),
-      api_key: extension("api_key"),
-      names: extension("names"),
-      recognise: extension("recognise"),
-    },
+    extensions: { ...parts, jwt: extension("jwt"), names: extension("names"), recognise: extension("recognise") },
   };
 }
 

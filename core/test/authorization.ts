@@ -1,10 +1,11 @@
 /** Policies with an authorization section, and mostly an authentication section, on a real Envoy: each stands on a path of its own. */
-import type { Level, RouteContext, RoutePiece } from "../src/slice.ts";
+import type { KeyPart, Level, RouteContext, RoutePiece } from "../src/slice.ts";
 import { authentication } from "../src/slices/authentication/slice.ts";
 import type { Spec as AuthenticationSpec } from "../src/slices/authentication/schema.ts";
 import type { Model } from "../src/slices/authorization/model.ts";
 import { type Spec, schema } from "../src/slices/authorization/schema.ts";
 import { authorization } from "../src/slices/authorization/slice.ts";
+import { keyPartOf } from "../src/translate/chain.ts";
 import type { JsonObject } from "../src/world.ts";
 import { type Fetched, lookup, resolved } from "./authentication.ts";
 import { type Chain, type ChainOptions, startChain } from "./chain.ts";
@@ -54,9 +55,10 @@ export function translate(policies: Policies, world: World & Fetched = {}) {
     all.push(piece);
     routes.push(...routesAt({ path, piece, further: [authorization.route?.(model, route) ?? {}] }));
   }
-  const extension = (slot: "jwt" | "api_key"): JsonObject =>
-    authentication.extension?.(slot, gatewayEntries(slot, all), reads) ?? {};
-  return { routes, extensions: { jwt: extension("jwt"), api_key: extension("api_key") } };
+  const extension = (name: "jwt" | KeyPart): JsonObject =>
+    authentication.extension?.(name, gatewayEntries(name, all), reads) ?? {};
+  const keys = keyPartOf("shop");
+  return { routes, extensions: { jwt: extension("jwt"), [keys]: extension(keys) } };
 }
 
 export async function startPolicies(

@@ -11,17 +11,15 @@ import { freePorts } from "../../e2e/cluster/port.ts";
 import { type EnvoyProcess, startEnvoy } from "../../e2e/envoy/process.ts";
 import { type EchoUpstream, startEcho } from "../../e2e/upstream/echo.ts";
 import { RUNTIME } from "../src/envoy/re2.ts";
-import type { SlotName } from "../src/slice.ts";
+import type { KeyPart, SlotName } from "../src/slice.ts";
 import { gatewaySlots } from "../src/translate/chain.ts";
 import { httpConnectionManager } from "../src/translate/hcm.ts";
 import { hostScope } from "../src/translate/host.ts";
-import type { JsonObject } from "../src/world.ts";
+import type { JsonObject, JsonValue } from "../src/world.ts";
 
 /** Slots whose configuration comes by ECDS. */
-export type ExtensionSlot = Extract<
-  SlotName,
-  "jwt" | "api_key" | "names" | "recognise" | `rl-${"pre" | "post"}-gateway${"" | "-shared"}`
->;
+export type ExtensionSlot =
+  KeyPart | Extract<SlotName, "jwt" | "names" | "recognise" | `rl-${"pre" | "post"}-gateway${"" | "-shared"}`>;
 
 export interface ChainOptions {
   /** Envoy routes in order, as JSON; {@link toUpstream} is the action that reaches the echo upstream. */
@@ -159,19 +157,28 @@ export function bootstrapOf(options: ChainOptions, directory: string, port: numb
   };
 }
 
-/** An ECDS filter of the chain, read from a file in place of ADS. */
+/** Everything of the filter that comes by ECDS, read from files in place of ADS. */
 function fromFile(source: (name: string) => JsonObject): (filter: JsonObject) => JsonObject {
-  return (filter) => {
-    const discovery = filter["config_discovery"] as JsonObject | undefined;
-    if (discovery === undefined) return filter;
-    return { ...filter, config_discovery: { ...discovery, config_source: source(filter["name"] as string) } };
+  const settle = (value: JsonValue): JsonValue => {
+    if (Array.isArray(value)) return value.map(settle);
+    if (typeof value !== "object" || value === null) return value;
+    const object = value as JsonObject;
+    const discovery = object["config_discovery"] as JsonObject | undefined;
+    return discovery === undefined
+      ? Object.fromEntries(Object.entries(object).map(([key, part]) => [key, settle(part)]))
+      : { ...object, config_discovery: { ...discovery, config_source: source(object["name"] as string) } };
   };
+  return (filter) => settle(filter) as JsonObject;
 }
 
 /** As in a scope: filters off that a known host does not need, internal headers removed, 404 at the end. */
 function routeConfiguration(routes: readonly JsonObject[], virtualHost: JsonObject): JsonObject {
   const { typed_per_filter_config: shared = {}, ...further } = virtualHost;
-  const scope = hostScope("test", "*", { routes, shared: shared as Readonly<Record<string, JsonObject>> });
+  const scope = hostScope("test", "*", {
+    routes,
+    collects: true,
+    shared: shared as Readonly<Record<string, JsonObject>>,
+  });
   const { virtual_hosts, ...fixed } = scope["route_configuration"] as JsonObject;
   return {
     "@type": "type.googleapis.com/envoy.config.route.v3.RouteConfiguration",

@@ -1,8 +1,11 @@
 /** Work and output are proportional to the change, whatever else exists; what breaks, breaks alone; time is an input. */
 import { beforeEach, expect, test } from "@jest/globals";
 import { createEngine } from "../src/engine.ts";
+import { keyPartOf } from "../src/translate/chain.ts";
 import type { Change, Engine, Output } from "../src/world.ts";
 import { backend, gateway, gatewayClass, gone, OPTIONS, policy, put, route, service } from "./objects.ts";
+
+const KEYS = keyPartOf("shop");
 
 const ROUTES = 200;
 const NOW = Date.parse("2026-06-01T00:00:00Z");
@@ -168,17 +171,17 @@ test.each<[string, object]>([
 
 test("an expiring key goes by itself, in one resource, at its time", () => {
   expect(first.nextEvaluationMs).toBe(Date.parse("2026-07-01T00:00:00Z"));
-  expect(JSON.stringify(first.resources.find(({ name }) => name === "api_key")?.json)).toContain("secret-key");
+  expect(JSON.stringify(first.resources.find(({ name }) => name === KEYS)?.json)).toContain("secret-key");
   expect(engine.apply([], NOW + 1)).toMatchObject({ resources: [], recomputed: {} });
   const later = engine.apply([], Date.parse("2026-07-01T00:00:00Z"));
-  expect(named(later)).toEqual(["extension api_key"]);
+  expect(named(later)).toEqual([`extension ${KEYS}`]);
   expect(JSON.stringify(later.resources)).not.toContain("secret-key");
   expect(later.statuses.map(({ key }) => key.kind)).toEqual(["ApiConsumer"]);
 });
 
 test("a Secret that goes takes the key with it", () => {
   const output = engine.apply([{ key: { kind: "Secret", namespace: "shop", name: "erp" }, object: undefined }], NOW);
-  expect(named(output)).toEqual(["extension api_key"]);
+  expect(named(output)).toEqual([`extension ${KEYS}`]);
   expect(JSON.stringify(output)).not.toContain("secret-key");
 });
 
@@ -190,7 +193,7 @@ test("no policy edit touches a listener, and no output but SDS and keys' own hol
   ];
   const output = engine.apply(edits, NOW);
   expect(named(output).filter((name) => name.startsWith("listener"))).toEqual([]);
-  expect(JSON.stringify([first.statuses, first.resources.filter(({ name }) => name !== "api_key")])).not.toContain(
+  expect(JSON.stringify([first.statuses, first.resources.filter(({ name }) => name !== KEYS)])).not.toContain(
     "secret-key",
   );
 });

@@ -1,9 +1,12 @@
 /** What leaves a shared extension stays until proxies have changed over: the old name, never an old right. */
 import { expect, test } from "@jest/globals";
 import { createEngine } from "../src/engine.ts";
+import { keyPartOf } from "../src/translate/chain.ts";
 import type { Change, Engine, JsonObject, Output } from "../src/world.ts";
 import { backend, gateway, gatewayClass, gone, OPTIONS, policy, put, route, service } from "./objects.ts";
 import { createKeys, jwk, keySet } from "./tokens.ts";
+
+const KEYS = keyPartOf("shop");
 
 const NOW = Date.parse("2026-06-01T00:00:00Z");
 const AFTER_GRACE = NOW + 6_000;
@@ -93,11 +96,11 @@ test("an entry that stays never brings back keys that its provider has no longer
 test("keys of a namespace stay for its last route, a revoked one does not", () => {
   const { engine, outputs } = start(apiKeys);
   outputs.push(engine.apply([gone(apiKeys)], NOW));
-  expect(JSON.stringify(extension(outputs, "api_key") ?? {})).toContain("the-secret-key");
+  expect(JSON.stringify(extension(outputs, KEYS) ?? {})).toContain("the-secret-key");
   outputs.push(engine.apply([gone(erp)], NOW + 1));
-  expect(JSON.stringify(extension(outputs, "api_key"))).not.toContain("the-secret-key");
+  expect(JSON.stringify(extension(outputs, KEYS))).not.toContain("the-secret-key");
   outputs.push(engine.apply([], AFTER_GRACE));
-  expect(extension(outputs, "api_key")).toEqual(extension(start().outputs, "api_key"));
+  expect(extension(outputs, KEYS)).toEqual(extension(start().outputs, KEYS));
 });
 
 test("a Gateway that goes takes them with it", () => {

@@ -48,6 +48,7 @@ export function staticBootstrap(resources: Resources, options: StaticOptions = {
     const entries = Object.entries(object)
       .filter(([key]) => key !== "sds_config")
       .map(([key, part]): [string, JsonValue] => {
+        if (key === "dynamic_config") return ["typed_config", settle(part)];
         if (key === "scoped_rds") return ["scoped_route_configurations_list", { scoped_route_configurations: scopes }];
         if (key === "port_value" && options.ports !== undefined) return [key, options.ports.get(Number(part)) ?? part];
         return [key, settle(part)];

@@ -2,7 +2,10 @@
 import { beforeEach, expect, test } from "@jest/globals";
 import { backend, gateway, gatewayClass, gone, OPTIONS, policy, put, route, service } from "../../test/objects.ts";
 import { createEngine } from "../engine.ts";
+import { keyPartOf } from "../translate/chain.ts";
 import type { Change, Engine, Output } from "../world.ts";
+
+const KEYS = keyPartOf("shop");
 
 const NOW = Date.parse("2026-12-01T00:00:00Z");
 const HOUR_MS = 3_600_000;
@@ -47,8 +50,8 @@ beforeEach(() => {
 const changed = ({ resources }: Output): readonly string[] =>
   resources.map(({ type, name }) => `${type} ${name}`).sort();
 const credentials = ({ resources }: Output): readonly unknown[] => {
-  const text = JSON.stringify(resources.find(({ name }) => name === "api_key")?.json ?? {});
-  return [...text.matchAll(/"key":"([^"]*)","client":"([^"]*)"/g)].map(
+  const text = JSON.stringify(resources.find(({ name }) => name === KEYS)?.json ?? {});
+  return [...text.replace('"key":"no key","client":"nobody"', "").matchAll(/"key":"([^"]*)","client":"([^"]*)"/g)].map(
     ([, key, client]) => `${String(client)} ${String(key)}`,
   );
 };
@@ -60,13 +63,13 @@ const stateOf = ({ statuses }: Output, name: string): unknown =>
 test("a new key changes the credentials of the Gateway and only the routes that list consumers", () => {
   const output = engine.apply([consumer("crm"), secret("crm", "crm-key")], NOW);
   expect(credentials(output)).toEqual(["shop/crm crm-key", "shop/erp erp-key"]);
-  expect(changed(output)).toEqual(["extension api_key", "scope http-80|some.test"]);
+  expect(changed(output)).toEqual([`extension ${KEYS}`, "scope http-80|some.test"]);
 });
 
 test("another key of a consumer changes no route", () => {
   const output = engine.apply([secret("erp", "erp-key-2")], NOW);
   expect(credentials(output)).toEqual(["shop/erp erp-key-2"]);
-  expect(changed(output)).toEqual(["extension api_key"]);
+  expect(changed(output)).toEqual([`extension ${KEYS}`]);
 });
 
 test("a key ends by itself, at its time", () => {
@@ -76,7 +79,7 @@ test("a key ends by itself, at its time", () => {
   expect(changed(engine.apply([], NOW + HOUR_MS - 1))).toEqual([]);
   const after = engine.apply([], NOW + HOUR_MS);
   expect(credentials(after)).toEqual([]);
-  expect(changed(after)).toEqual(["extension api_key", "scope http-80|some.test"]);
+  expect(changed(after)).toEqual([`extension ${KEYS}`, "scope http-80|some.test"]);
   expect(stateOf(after, "erp")).toEqual(["Expired"]);
   expect(after.nextEvaluationMs).toBeUndefined();
 });
@@ -105,15 +108,15 @@ test.each<[string, () => readonly Change[]]>([
 ])("a key is gone when %s", (_, changes) => {
   const output = engine.apply(changes(), NOW);
   expect(credentials(output)).toEqual([]);
-  expect(changed(output)).toContain("extension api_key");
+  expect(changed(output)).toContain(`extension ${KEYS}`);
   expect(JSON.stringify(output.resources)).not.toContain('"allowed_clients":[]');
 });
 
 test("a key in two hands stays with the older, and goes to the newer when that one goes", () => {
   const output = engine.apply([consumer("newer", {}, 10), secret("newer", "erp-key")], NOW);
   // It becomes an owner, so that its status can tell what proxies have; what they get stays the same.
-  const extension = ({ resources }: Output) => resources.find(({ name }) => name === "api_key")?.json;
-  expect(changed(output)).toEqual(["extension api_key"]);
+  const extension = ({ resources }: Output) => resources.find(({ name }) => name === KEYS)?.json;
+  expect(changed(output)).toEqual([`extension ${KEYS}`]);
   expect(extension(output)).toEqual(extension(first));
   expect(stateOf(output, "newer")).toEqual(["Conflicted"]);
   const after = engine.apply([gone(consumer("erp"))], NOW);

@@ -1,13 +1,16 @@
 /**
- * The slots `collect` (before every check) and `collect-post` (behind authorization): a constant Lua script that puts what a route asks
- * for into dynamic metadata: keys of rate limits, request headers for logs. It is inert without per-route configuration.
+ * The slots `collect` (before every check) and `collect-post` (behind authorization): a constant Lua script that finds out what a route asks
+ * for. Into dynamic metadata: keys of rate limits, request headers for logs. Out of the query: credentials. It is inert without
+ * per-route configuration.
  *
  * Keys go through here because Envoy's own wildcard descriptors forget the least recently used caller when they are full, and a forgotten
  * bucket is a full one: whoever invents keys refills his own (measured, envoy.md O). The script counts the callers instead, and those
- * beyond the limit's `maxKeys` get the key `overflow`.
+ * beyond the limit's `maxKeys` get the key `overflow`. A limit by address alone has its key in a header that the slot `select` has written
+ * out already: for a caller that is known the script reads it and is done.
  */
+import { contentHash } from "../hash.ts";
 import type { JsonObject } from "../world.ts";
-import { collectScript } from "./collect-script.ts";
+import { collectPostScript, collectScript, LIMIT_HEADER } from "./collect-script.ts";
 import { LUA, LUA_PER_ROUTE } from "./type-url.ts";
 
 /** Dynamic metadata: `{<limit id>: <key>}`; `{overflow: <limit id>}`. */
@@ -22,7 +25,6 @@ export const CERTIFICATE_NAMESPACE = "gatewarden.certificate";
 const EMAIL_HEADER = "x-gatewarden-email";
 
 export const ABSENT_KEY = "absent";
-export const OVERFLOW_KEY = "overflow";
 
 /** What makes a caller; several are taken together. */
 export interface KeyPart {
@@ -30,25 +32,53 @@ export interface KeyPart {
   readonly name?: string;
 }
 
-export interface CollectedLimit {
-  readonly by: readonly KeyPart[];
+/** How many callers are told apart. */
+export interface CallerBound {
   readonly maxKeys: number;
   /** After so long without a call the bucket is full again and the caller need not be remembered. */
   readonly idleMs: number;
 }
 
-/** The filter as it stands in the chain; both slots have this one. */
-export function collectFilter(): JsonObject {
-  return { "@type": LUA, default_source_code: { inline_string: collectScript }, clear_route_cache: false };
+export interface CollectedLimit extends CallerBound {
+  readonly by: readonly KeyPart[];
 }
 
-/** Each limit is one line of text, which the script parses once, whatever else the route collects. */
-export function collectLimits(limits: ReadonlyMap<string, CollectedLimit>): JsonObject {
-  const lines = [...limits].map(([id, { by, maxKeys, idleMs }]) => {
+type LimitLine = CallerBound & Partial<CollectedLimit>;
+
+/** The filter as it stands in the chain. */
+export function collectFilter(slot: "collect" | "collect-post"): JsonObject {
+  const script = slot === "collect" ? collectScript : collectPostScript;
+  return { "@type": LUA, default_source_code: { inline_string: script }, clear_route_cache: false };
+}
+
+/**
+ * Each limit is one line of text, which the script parses once, whatever else the route collects. One without `by` is by address alone: its
+ * key becomes that of {@link limitKeyOf}.
+ */
+export function collectLimits(limits: ReadonlyMap<string, LimitLine>): JsonObject {
+  const lines = [...limits].map(([id, limit]) => {
+    const { maxKeys, idleMs, by = [{ type: "Address", name: limitPrefix(id, limit) }] } = limit;
     const parts = by.map(({ type, name = "" }) => `${type}:${encodeURIComponent(name)}`);
     return [id, [maxKeys, idleMs, ...parts].join(" ")];
   });
   return perRoute({ limits: Object.fromEntries(lines) as JsonObject });
+}
+
+/** The caller of a limit by address, as `RoutePiece.limitKey`: the same text for the same caller on every route of the limit. */
+export function limitKeyOf(id: string, bound: CallerBound): string {
+  return `${limitPrefix(id, bound)}%DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT%`;
+}
+
+function limitPrefix(id: string, { maxKeys, idleMs }: CallerBound): string {
+  const limit = `${String(maxKeys)} ${String(idleMs)} ${id}`;
+  // The script finds its book by the first 12 characters, without taking the text apart.
+  return `${contentHash(limit).slice(0, 12)} ${limit} `;
+}
+
+/** Mutation of slot `select`. `more`: the route has per-route configuration for slot `collect` too, which is dear to look for. */
+export function limitKeyMutation(limitKey: string, more: boolean): JsonObject {
+  const header = { key: LIMIT_HEADER, value: `${more ? "+" : ""}${limitKey}` };
+  return { append: { header, append_action: "OVERWRITE_IF_EXISTS_OR_ADD" } };
 }
 
 /** Values of credential headers are never read: `masked` names get a placeholder. */
@@ -65,6 +95,15 @@ export function collectCertificate(): JsonObject {
 export function tellEmail(): JsonObject {
   const header = { key: EMAIL_HEADER, value: "%DOWNSTREAM_PEER_EMAIL_SAN%" };
   return { append: { header, append_action: "OVERWRITE_IF_EXISTS_OR_ADD" } };
+}
+
+/**
+ * These parameters, however they are escaped, do not reach the upstream; every other byte of the query stays as it was. Envoy's
+ * header_mutation would decode the whole query, sort it and write it without encoding it again: `b=%26c%3dd` would reach the upstream as
+ * another parameter, `b=%20` as a malformed request (measured).
+ */
+export function hideParameters(names: readonly string[]): JsonObject {
+  return perRoute({ hidden: names });
 }
 
 function perRoute(context: JsonObject): JsonObject {

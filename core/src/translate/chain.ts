@@ -2,9 +2,9 @@
  * The fixed filter chain: every slot present, every slot inert until a route speaks to it, byte-stable (docs/design/filter-chain.md).
  * No slot is `disabled: true`: the scope is picked by filters, after the first route match, and a disabled slot would stay off then.
  */
-import type { SlotName } from "../slice.ts";
+import { contentHash } from "../hash.ts";
+import type { KeyPart, SlotName } from "../slice.ts";
 import { collectFilter } from "../envoy/collect.ts";
-import { hideParametersFilter } from "../envoy/hide-parameters.ts";
 import { namesFilter, recogniseFilter } from "../envoy/recognise.ts";
 import type { JsonObject } from "../world.ts";
 import { lowerScript, pickScript } from "./scope-picker.ts";
@@ -16,7 +16,9 @@ const FILTER = `${TYPE}extensions.filters.http.`;
 /** Request headers with this prefix are ours: a client's are removed before anything reads them, ours before the upstream does. */
 export const INTERNAL_PREFIX = "x-gatewarden-";
 export const SCOPE_HEADER = "x-gatewarden-scope";
-/** Says which of the filters has to run that are never inert (api_key, basic) or costly (names); its value is the slot's name. */
+/**
+ * Says which of the filters has to run that are never inert (`basic`, or a part of the API keys: `api_key-<n>`) or costly (`names`).
+ */
 export const AUTH_HEADER = "x-gatewarden-auth";
 /** `namespace/name` of the verified consumer. */
 export const CONSUMER_HEADER = "x-gatewarden-consumer";
@@ -40,10 +42,13 @@ export const CONSUMER_STATE = "gatewarden.consumer";
 /** Name of the policy inside the constant path guard; `local-reply.ts` makes its refusal a 400. */
 export const PATH_GUARD = "gatewarden#paths";
 
+/** More parts make a changed key smaller, and every listener larger (0.3 kB each). */
+export const KEY_PARTS = 32;
+
 type Source = "chain" | "gateway"; // where the filter's own configuration stands: in the listener, or in ECDS for the whole Gateway
 
 interface Slot {
-  readonly name: SlotName | "paths" | "remember";
+  readonly name: SlotName | "paths" | "remember" | "clean";
   readonly from: Source;
   /** Types that typed_per_filter_config of a route or host may have under this name; Envoy ignores others without a word. */
   readonly perRoute: readonly string[];
@@ -56,13 +61,25 @@ const rbac = { "@type": `${FILTER}rbac.v3.RBAC` };
 const rbacRoute = [`${FILTER}rbac.v3.RBACPerRoute`];
 const switchedOff = [`${TYPE}config.route.v3.FilterConfig`];
 
+const chosen: JsonObject = {
+  name: "chosen",
+  typed_config: {
+    "@type": "type.googleapis.com/envoy.type.matcher.v3.HttpRequestHeaderMatchInput",
+    header_name: AUTH_HEADER,
+  },
+};
+
 /** Slots in the order of the checks (api.md "Order of checks"). The names are API: routes, ECDS and statistics use them. */
 const slots: readonly Slot[] = [
-  { name: "lower", from: "chain", perRoute: switchedOff, inert: lua(lowerScript()) },
-  { name: "pick", from: "chain", perRoute: switchedOff, inert: lua(pickScript()) },
+  { name: "pick", from: "chain", perRoute: switchedOff, inert: scopePicker() },
   { name: "paths", from: "chain", perRoute: [], inert: pathGuard() },
   { name: "select", from: "chain", perRoute: headerMutationRoute, inert: headerMutation },
-  { name: "collect", from: "chain", perRoute: [`${FILTER}lua.v3.LuaPerRoute`, ...switchedOff], inert: collectFilter() },
+  {
+    name: "collect",
+    from: "chain",
+    perRoute: [`${FILTER}lua.v3.LuaPerRoute`, ...switchedOff],
+    inert: collectFilter("collect"),
+  },
   { name: "denylist", from: "chain", perRoute: rbacRoute, inert: rbac },
   { name: "allowlist", from: "chain", perRoute: rbacRoute, inert: rbac },
   ...rateLimits("pre", 0),
@@ -72,13 +89,7 @@ const slots: readonly Slot[] = [
     perRoute: [`${FILTER}jwt_authn.v3.PerRouteConfig`],
     inert: { "@type": `${FILTER}jwt_authn.v3.JwtAuthentication` },
   },
-  {
-    name: "api_key",
-    from: "gateway",
-    perRoute: [`${FILTER}api_key_auth.v3.ApiKeyAuthPerRoute`],
-    // Empty, it would refuse every request: it runs only where a route chose it.
-    inert: onlyWhenChosen("api_key", { "@type": `${FILTER}api_key_auth.v3.ApiKeyAuth` }),
-  },
+  { name: "api_key", from: "chain", perRoute: [`${FILTER}api_key_auth.v3.ApiKeyAuthPerRoute`], inert: keyParts() },
   {
     name: "basic",
     from: "chain",
@@ -105,12 +116,6 @@ const slots: readonly Slot[] = [
     perRoute: [`${FILTER}header_to_metadata.v3.Config`],
     inert: { "@type": `${FILTER}header_to_metadata.v3.Config`, request_rules: [CONSUMER_NAME] },
   },
-  {
-    name: "query",
-    from: "chain",
-    perRoute: [`${FILTER}lua.v3.LuaPerRoute`, ...switchedOff],
-    inert: hideParametersFilter(),
-  },
   { name: "identity", from: "chain", perRoute: headerMutationRoute, inert: headerMutation },
   { name: "remember", from: "chain", perRoute: [], inert: rememberConsumer() },
   { name: "cert", from: "chain", perRoute: rbacRoute, inert: rbac },
@@ -119,15 +124,17 @@ const slots: readonly Slot[] = [
     name: "collect-post",
     from: "chain",
     perRoute: [`${FILTER}lua.v3.LuaPerRoute`, ...switchedOff],
-    inert: collectFilter(),
+    inert: collectFilter("collect-post"),
   },
   ...rateLimits("post", 4),
+  { name: "clean", from: "chain", perRoute: [], inert: withoutInternalHeaders() },
 ];
 
-/** Slots whose configuration is one ECDS resource per Gateway, named like the slot. */
-export const gatewaySlots: ReadonlyMap<string, JsonObject> = new Map(
-  slots.filter(({ from }) => from === "gateway").map(({ name, inert }) => [name, inert]),
-);
+/** What is one ECDS resource per Gateway, by its name: the configuration of a slot, or a part of the API keys. */
+export const gatewaySlots: ReadonlyMap<string, JsonObject> = new Map([
+  ...slots.filter(({ from }) => from === "gateway").map(({ name, inert }): [string, JsonObject] => [name, inert]),
+  ...keyPartNames().map((name): [string, JsonObject] => [name, noKeys()]),
+]);
 
 const routeTypes: ReadonlyMap<string, readonly string[]> = new Map(slots.map(({ name, perRoute }) => [name, perRoute]));
 
@@ -154,7 +161,7 @@ export function httpFilters(): readonly JsonObject[] {
 }
 
 /** A filter from ECDS. It starts inert and unwarmed: a listener never waits for it, and what is missing refuses (unknown requirement, no client). */
-function discovered({ name, inert }: Slot): JsonObject {
+function discovered({ name, inert }: { readonly name: string; readonly inert: JsonObject }): JsonObject {
   return {
     name,
     config_discovery: {
@@ -166,15 +173,49 @@ function discovered({ name, inert }: Slot): JsonObject {
   };
 }
 
-/** Wraps a filter that is never inert so that it runs only where header `x-gatewarden-auth` names its slot. */
-export function onlyWhenChosen(slot: "api_key" | "basic" | "names", filter: JsonObject): JsonObject {
-  const header = {
-    name: "chosen",
-    typed_config: {
-      "@type": "type.googleapis.com/envoy.type.matcher.v3.HttpRequestHeaderMatchInput",
-      header_name: AUTH_HEADER,
+/** The part in which the keys of a namespace's consumers stand. Part of every proxy's configuration: it never changes. */
+export function keyPartOf(namespace: string): KeyPart {
+  return `api_key-${Number.parseInt(contentHash(namespace).slice(0, 8), 16) % KEY_PARTS}`;
+}
+
+export function isKeyPart(name: string): boolean {
+  return name.startsWith("api_key-");
+}
+
+function keyPartNames(): readonly KeyPart[] {
+  return Array.from({ length: KEY_PARTS }, (_, at): KeyPart => `api_key-${at}`);
+}
+
+/** Refuses every request. */
+function noKeys(): JsonObject {
+  return { "@type": `${FILTER}api_key_auth.v3.ApiKeyAuth` };
+}
+
+/** The API keys in parts: a key that changes sends those of its part. The filter of the part that the route chose runs, or none. */
+function keyParts(): JsonObject {
+  const run = (name: KeyPart): JsonObject => ({
+    action: {
+      name,
+      typed_config: {
+        "@type": `${FILTER}composite.v3.ExecuteFilterAction`,
+        dynamic_config: discovered({ name, inert: noKeys() }),
+      },
+    },
+  });
+  return {
+    "@type": `${TYPE}extensions.common.matching.v3.ExtensionWithMatcher`,
+    extension_config: { name: "api_key", typed_config: { "@type": `${FILTER}composite.v3.Composite` } },
+    xds_matcher: {
+      matcher_tree: {
+        input: chosen,
+        exact_match_map: { map: Object.fromEntries(keyPartNames().map((name) => [name, run(name)])) },
+      },
     },
   };
+}
+
+/** Wraps a filter that is never inert so that it runs only where header `x-gatewarden-auth` names its slot. */
+export function onlyWhenChosen(slot: "basic" | "names", filter: JsonObject): JsonObject {
   return {
     "@type": `${TYPE}extensions.common.matching.v3.ExtensionWithMatcher`,
     extension_config: { name: slot, typed_config: filter },
@@ -182,7 +223,7 @@ export function onlyWhenChosen(slot: "api_key" | "basic" | "names", filter: Json
       matcher_list: {
         matchers: [
           {
-            predicate: { not_matcher: { single_predicate: { input: header, value_match: { exact: slot } } } },
+            predicate: { not_matcher: { single_predicate: { input: chosen, value_match: { exact: slot } } } },
             on_match: {
               action: {
                 name: "skip",
@@ -209,6 +250,23 @@ function rateLimits(when: "pre" | "post", firstStage: number): readonly Slot[] {
     perRoute: kind.startsWith("gateway") ? [] : [type],
     inert: { "@type": type, stat_prefix: `rl-${when}-${kind}`, stage: firstStage + at },
   }));
+}
+
+/** Both scripts in one slot: a scope switches them off with one entry. The default chain is the one of requests that found no route yet. */
+function scopePicker(): JsonObject {
+  const filters = Object.entries({ lower: lowerScript(), pick: pickScript() });
+  return {
+    "@type": `${FILTER}filter_chain.v3.FilterChainConfig`,
+    default_filter_chain: { filters: filters.map(([name, script]) => ({ name, typed_config: lua(script) })) },
+  };
+}
+
+/** Ours do not reach the upstream, whichever a route uses. */
+function withoutInternalHeaders(): JsonObject {
+  return {
+    ...headerMutation,
+    mutations: { request_mutations: [{ remove_on_match: { key_matcher: { prefix: INTERNAL_PREFIX } } }] },
+  };
 }
 
 function lua(script: string): JsonObject {

@@ -58,7 +58,11 @@ export function hostResource(place: HostPlace, reads: HostReads, give: Give): Re
   const listener = own.listeners.find(({ name }) => name === [...found.values()][0]);
   const base = { gateway: gatewayId, type: "scope", name: scopeName(hcm, pattern) } as const;
   if (listener === undefined || listener.hcm !== hcm) {
-    return { ...base, json: hostScope(hcm, pattern, { routes: [], shared: {} }, MISDIRECTED), owners: [] };
+    return {
+      ...base,
+      json: hostScope(hcm, pattern, { routes: [], collects: false, shared: {} }, MISDIRECTED),
+      owners: [],
+    };
   }
   const { own: routes, foreign } = claimsOf(
     [...found.keys()].flatMap((id) => (id === "" ? [] : (reads.route(id) ?? []))),
@@ -96,6 +100,7 @@ export function hostResource(place: HostPlace, reads: HostReads, give: Give): Re
   ranked.sort((a, b) => byPrecedence(a.rank, b.rank));
   const content: HostContent = {
     routes: ranked.flatMap(({ json }) => json),
+    collects: outputs.some(({ collects }) => collects),
     shared: sharedSlots(outputs, reads.slices),
   };
   const fault = configFault(content.shared);

@@ -2,28 +2,22 @@
  * One host pattern of an HCM: all routes that are found under it, as one ScopedRouteConfiguration with its RouteConfiguration inline
  * (docs/design/scopes.md). An edit of another host does not touch it.
  */
-import { RECOGNISED_HEADER } from "../envoy/recognise.ts";
 import type { JsonObject } from "../world.ts";
-import { AUTH_HEADER, CONSUMER_HEADER, SCOPE_HEADER, slotFault, TYPE } from "./chain.ts";
+import { slotFault, TYPE } from "./chain.ts";
 import { ROUTE_METADATA } from "./local-reply.ts";
 import { type Answer, answerAction, answerMetadata, NOT_FOUND } from "./refusal.ts";
 import { indexName, INDEX_METADATA, scopeName } from "./scope-picker.ts";
 
 const switchedOff = { "@type": `${TYPE}config.route.v3.FilterConfig`, disabled: true } as const;
 /** Lua that a known host does not need; a route that does switches it on for itself. */
-const idle = {
-  lower: switchedOff,
-  pick: switchedOff,
-  collect: switchedOff,
-  recognise: switchedOff,
-  query: switchedOff,
-  "collect-post": switchedOff,
-} as const;
-
-const internalHeaders = [SCOPE_HEADER, AUTH_HEADER, CONSUMER_HEADER, RECOGNISED_HEADER] as const;
+const idle = { pick: switchedOff, recognise: switchedOff, "collect-post": switchedOff } as const;
+/** Where routes of a host have limits by address, it is on for all of them and finds nothing to do on the others: no route needs a word for it. */
+const idleCollect = { collect: switchedOff } as const;
 
 export interface HostContent {
   readonly routes: readonly JsonObject[]; // in order of precedence
+  /** Whether a route sets the header that slot `collect` reads (`RoutePiece.limitKey`). */
+  readonly collects: boolean;
   /** Configuration that the host's routes share, by slot. */
   readonly shared: Readonly<Record<string, JsonObject>>;
 }
@@ -39,14 +33,14 @@ export function hostScope(
   return scope(name, {
     name: pattern,
     domains: ["*"],
-    routes: [...content.routes, answerRoute(`${pattern}/otherwise`, otherwise)],
-    typed_per_filter_config: { ...idle, ...content.shared },
+    routes: [...content.routes, answerRoute("otherwise", otherwise)],
+    typed_per_filter_config: { ...idle, ...(content.collects ? {} : idleCollect), ...content.shared },
   });
 }
 
 /** What proxies serve that cannot be given the scope and never had a good one. */
 export function closedScope(hcm: string, pattern: string, answer: Answer): JsonObject {
-  return hostScope(hcm, pattern, { routes: [], shared: {} }, answer);
+  return hostScope(hcm, pattern, { routes: [], collects: false, shared: {} }, answer);
 }
 
 /** Lists the wildcard patterns of an HCM for the `pick` filter. Its route is read, never served. */
@@ -77,7 +71,6 @@ function scope(name: string, virtualHost: JsonObject): JsonObject {
       // In a scope Envoy checks by default, and one cluster that is late would make it refuse the whole scope; without, its routes answer 503.
       validate_clusters: false,
       virtual_hosts: [virtualHost],
-      request_headers_to_remove: internalHeaders,
     },
   };
 }

@@ -1,6 +1,7 @@
 /** Owners of what several objects share. */
 import type { Source } from "../slice.ts";
 import type { Owner } from "../world.ts";
+import { isKeyPart } from "./chain.ts";
 
 /** Generation of such owners: naming the true one would make every edit of one a change of the whole. */
 export const SHARED = 0;
@@ -17,5 +18,5 @@ export function policyOwner({ namespace, name, uid }: Source): Owner {
 
 /** Extensions whose entries are namespaces, and whose content is what the consumers there are known by. */
 export function isOfConsumers(slot: string): boolean {
-  return slot === "api_key" || slot === "names" || slot === "recognise";
+  return isKeyPart(slot) || slot === "names" || slot === "recognise";
 }

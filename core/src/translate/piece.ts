@@ -1,5 +1,5 @@
 /** Puts the pieces of all slices for one rule together: one draft per branch, what the host and the Gateway share beside. */
-import type { Branch, Refusal, RoutePiece, SharedEntry, SlotName } from "../slice.ts";
+import type { Branch, ExtensionName, Refusal, RoutePiece, SharedEntry, SlotName } from "../slice.ts";
 import type { AnySlice } from "../slices.ts";
 import type { JsonObject, JsonValue } from "../world.ts";
 import { mergeJson } from "./merge-json.ts";
@@ -14,9 +14,10 @@ export interface Draft {
   readonly response: readonly JsonObject[];
   readonly identity: readonly JsonObject[];
   readonly rateLimits: readonly JsonObject[];
+  readonly limitKey: string | undefined;
   readonly direct: Partial<Readonly<Record<SlotName, JsonObject>>>;
   readonly metadata: Readonly<Record<string, JsonValue>>;
-  readonly gateway: readonly (SharedEntry & { readonly slot: SlotName })[];
+  readonly gateway: readonly (SharedEntry & { readonly slot: ExtensionName })[];
   readonly refuse: Refusal | undefined;
 }
 
@@ -32,6 +33,7 @@ const empty: Draft = {
   response: [],
   identity: [],
   rateLimits: [],
+  limitKey: undefined,
   direct: {},
   metadata: {},
   gateway: [],
@@ -65,6 +67,7 @@ function add(draft: Draft, match: Branch["match"], piece: BranchPiece): Draft {
     response: [...draft.response, ...(piece.response ?? [])],
     identity: [...draft.identity, ...(piece.identity ?? [])],
     rateLimits: [...draft.rateLimits, ...(piece.rateLimits ?? [])],
+    limitKey: draft.limitKey ?? piece.limitKey,
     direct: { ...draft.direct, ...piece.direct },
     metadata: { ...draft.metadata, ...piece.metadata },
     gateway: [...draft.gateway, ...(piece.gateway ?? [])],

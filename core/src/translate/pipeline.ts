@@ -8,7 +8,7 @@ import { compareText, idOf, splitId } from "../kinds/meta.ts";
 import type { Effects, Failed, Graph } from "../memo.ts";
 import type { Objects } from "../objects.ts";
 import type { Outbox } from "../outbox.ts";
-import type { Lookup, SectionKey, SlotName } from "../slice.ts";
+import type { ExtensionName, Lookup, SectionKey } from "../slice.ts";
 import type { AnySlice } from "../slices.ts";
 import type { Views } from "../views.ts";
 import type { JsonObject, Owner, ResourceType } from "../world.ts";
@@ -280,7 +280,7 @@ function resourceStages({ graph, objects, wiring, outbox, slices, lookup }: Pipe
       const sorted = (some: typeof left): readonly (readonly [string, JsonObject])[] =>
         [...some].sort(([a], [b]) => compareText(a, b)).map(([name, { json }]) => [name, json]);
       const all = new Map([...sorted(left), ...sorted(entries)]);
-      const config = slice?.extension?.(slot as SlotName, all, lookup) ?? gatewaySlots.get(slot);
+      const config = slice?.extension?.(slot as ExtensionName, all, lookup) ?? gatewaySlots.get(slot);
       const owners = isOfConsumers(slot)
         ? consumerOwners(objects, [...entries.keys()].sort(compareText))
         : [...wiring.entryOwners.get(key)].sort(([a], [b]) => compareText(a, b)).map(([, owner]) => owner);

@@ -3,13 +3,15 @@
  * change over to its new entries (make before break), and until they do, routes name the old ones: without those, good credentials would
  * be refused in between. The one place in the core where an output depends on what was before, and only until the grace is over.
  */
-import type { SlotName } from "../slice.ts";
+import { isOfConsumers } from "./owner.ts";
 
 /**
  * Not the limits of a Gateway: an edit changes their entries in place, and every change of such an extension fills its buckets again.
  * API keys and consumers are looked up by namespace whenever the extension is made: a revoked one goes at once, also from an entry that stays.
  */
-const STAYING: ReadonlySet<string> = new Set<SlotName>(["jwt", "api_key", "names", "recognise"]);
+function stays(slot: string): boolean {
+  return slot === "jwt" || isOfConsumers(slot);
+}
 /** Longer than a stream holds scopes back for what they wait for (3 s). */
 const GRACE_MS = 5_000;
 /** They go together: under churn the extension is not put out for each of them. */
@@ -36,7 +38,7 @@ export function createRetirement<E>(): Retirement<E> {
   const leavingOf = new Map<string, ReadonlyMap<string, Leaving<E>>>();
   return {
     left({ key, slot }, entries, nowMs, until) {
-      if (!STAYING.has(slot)) return new Map();
+      if (!stays(slot)) return new Map();
       const untilMs = Math.ceil((nowMs + GRACE_MS) / TOGETHER_MS) * TOGETHER_MS;
       const newest = [...(entriesOf.get(key) ?? [])].map(([name, entry]) => [name, { entry, untilMs }] as const);
       const leaving = new Map(

@@ -10,16 +10,17 @@ import { idOf } from "../kinds/meta.ts";
 import type { Problem } from "../problems.ts";
 import type {
   BackendTls,
+  ExtensionName,
   NamedResource,
   RouteContext,
   RoutePiece,
   SectionKey,
   SharedEntry,
-  SlotName,
   Source,
 } from "../slice.ts";
 import type { CertificateChange, JsonObject } from "../world.ts";
 import { actionJson, headerEdits, type Mirror, type Target } from "./action.ts";
+import { limitKeyMutation } from "../envoy/collect.ts";
 import { TYPE } from "./chain.ts";
 import type { ClusterUse } from "./cluster.ts";
 import { answerRoute, configFault } from "./host.ts";
@@ -52,7 +53,7 @@ export type TlsToBackend =
 
 /** What a rule puts into an extension that the whole Gateway shares. */
 export interface GatewayEntry extends SharedEntry {
-  readonly slot: SlotName;
+  readonly slot: ExtensionName;
   readonly section: SectionKey;
   readonly sources: readonly Source[];
 }
@@ -65,6 +66,8 @@ export interface RuleOutput {
   readonly services: readonly string[];
   readonly host: readonly { readonly section: SectionKey; readonly entry: SharedEntry }[];
   readonly gateway: readonly GatewayEntry[];
+  /** Whether a route sets the header that slot `collect` reads. */
+  readonly collects: boolean;
   readonly resources: readonly NamedResource[];
   readonly certificates: readonly CertificateChange[];
   /** What only this place shows, by policy (`namespace/name`). */
@@ -76,6 +79,7 @@ const nothing = {
   services: [],
   host: [],
   gateway: [],
+  collects: false,
   resources: [],
   certificates: [],
   problems: [],
@@ -125,6 +129,7 @@ export function translateRule(input: RuleInput): RuleOutput {
     matches: rule.matches.map((match, at) => matchRoutes(input, match, at, branches, backends)),
     clusters: backends.clusters,
     services: backends.services,
+    collects: branches.some(({ limitKey }) => limitKey !== undefined),
     host: pieces.flatMap(({ slice, piece }) => (piece.host ?? []).map((entry) => ({ section: slice.key, entry }))),
     gateway: pieces.flatMap(({ slice, piece }) =>
       [...(piece.gateway ?? []), ...(piece.branches ?? []).flatMap((branch) => branch.piece.gateway ?? [])].map(
@@ -308,7 +313,12 @@ function draftRoute(
   const answers = refusal === undefined && action !== undefined && "redirect" in action;
   const slots: Record<string, JsonObject> = { ...draft.slots, ...(answers ? draft.direct : {}) };
   if (refusal !== undefined) slots["authz"] = refusal.authz;
-  const select = [...input.ownHeaders.map((header): JsonObject => ({ remove: header })), ...draft.select];
+  const { limitKey } = draft;
+  const select = [
+    ...input.ownHeaders.map((header): JsonObject => ({ remove: header })),
+    ...draft.select,
+    ...(limitKey === undefined ? [] : [limitKeyMutation(limitKey, slots["collect"] !== undefined)]),
+  ];
   if (select.length > 0 || draft.response.length > 0) slots["select"] = mutations(select, draft.response);
   const { identity } = draft;
   if (identity.length > 0) slots["identity"] = mutations(identity);

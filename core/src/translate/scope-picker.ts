@@ -18,13 +18,22 @@ export function indexName(hcm: string): string {
 
 export const INDEX_METADATA = "pick";
 
+/** Whether a host in lower case, without a trailing dot, is a name (not an address). */
+const IS_NAME = `string.find(host, "^[%w_-][%w._-]*$") and not string.find(host, "..", 1, true) and string.sub(host, -1) ~= "."`;
+
 export function lowerScript(): string {
   return `function envoy_on_request(h)
-  local raw = h:headers():get(":authority") or ""
+  local headers = h:headers()
+  local raw = headers:get(":authority") or ""
   local host = string.gsub(string.lower(raw), "%.$", "")
-  if host == raw then return end
-  local scope = h:headers():get("x-gatewarden-scope") or ""
-  h:headers():replace("x-gatewarden-scope", (string.match(scope, "^[^|]*|") or "") .. host)
+  local pattern = host
+  if host == raw then
+    local dot = string.find(host, ".", 1, true)
+    if not dot or not (${IS_NAME}) then return end
+    pattern = "*" .. string.sub(host, dot)
+  end
+  local scope = headers:get("x-gatewarden-scope") or ""
+  headers:replace("x-gatewarden-scope", (string.match(scope, "^[^|]*|") or "") .. pattern)
   h:clearRouteCache()
 end
 `;
@@ -36,7 +45,7 @@ export function pickScript(): string {
   local hcm = string.match(h:headers():get("x-gatewarden-scope") or "", "^([^|]*)|")
   if hcm == nil then return end
   local host = string.gsub(string.lower(h:headers():get(":authority") or ""), "%.$", "")
-  local name = string.find(host, "^[%w_-][%w._-]*$") and not string.find(host, "..", 1, true) and string.sub(host, -1) ~= "."
+  local name = ${IS_NAME}
   if not name and not string.find(host, "^%[[%x:.]+%]$") then
     h:respond({[":status"] = "400"}, "")
     return

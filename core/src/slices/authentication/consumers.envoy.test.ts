@@ -5,6 +5,12 @@ import { connectHttp2 } from "../../../../e2e/client/http2.ts";
 import { basic, bearer, call, callOf, type Policies, startPolicies, translate } from "../../../test/authentication.ts";
 import type { Chain } from "../../../test/chain.ts";
 import { createKeys, jwk, keySet, token } from "../../../test/tokens.ts";
+import { keyPartOf } from "../../translate/chain.ts";
+
+const KEYS = keyPartOf("shop");
+/** A namespace whose keys stand in the same part. */
+const BESIDE =
+  Array.from({ length: 1_000 }, (_, at) => `team-${String(at)}`).find((name) => keyPartOf(name) === KEYS) ?? "";
 
 const partner = { tier: "partner" };
 const staff = { tier: "staff" };
@@ -16,6 +22,7 @@ const world = {
     { name: "ann", labels: staff, password: "pass:word ü" },
     { name: "bob", password: "secret" },
     { namespace: "ops", name: "erp", liveKeys: ["ops-key"], password: "ops-secret" },
+    { namespace: BESIDE, name: "erp", liveKeys: ["beside-key"] },
   ],
 };
 
@@ -42,6 +49,7 @@ const policies: Policies = {
   "/forward": { spec: { apiKey: { from: everywhere, forwardKey: true } } },
   "/gateway": { spec: { apiKey: { consumerHeader }, basic: { consumerHeader } }, level: "Gateway" },
   "/ops": { spec: { apiKey: { consumerHeader } }, namespace: "ops" },
+  "/beside": { spec: { apiKey: { consumerHeader } }, namespace: BESIDE },
   "/basic": { spec: { basic: { consumerHeader } } },
   "/staff": { spec: { basic: { consumerSelector: { matchLabels: staff }, consumerHeader } } },
   "/no-staff": { spec: { basic: { consumerSelector: { matchLabels: { tier: "none" } } } } },
@@ -73,6 +81,7 @@ describe("API keys", () => {
     ["in other letters", key("ERP-KEY-1"), "GW-AUTHN-002"],
     ["a part", key("erp-key"), "GW-AUTHN-002"],
     ["of another namespace", key("ops-key"), "GW-AUTHN-002"],
+    ["of another namespace in the same part", key("beside-key"), "GW-AUTHN-002"],
     ["in another header", { "x-other": "erp-key-1" }, "GW-AUTHN-001"],
     ["joined", key("wrong,erp-key-1"), "GW-AUTHN-002"],
   ])("%s: 401", async (_, headers, code) => {
@@ -85,12 +94,16 @@ describe("API keys", () => {
   test("a namespace's keys open its own routes only", async () => {
     expect((await call(chain, "/ops", key("ops-key"))).upstream("x-consumer")).toEqual(["erp"]);
     expect(await call(chain, "/ops", key("erp-key-1"))).toMatchObject({ status: 401 });
+    expect((await call(chain, "/beside", key("beside-key"))).upstream("x-consumer")).toEqual(["erp"]);
+    expect(await call(chain, "/beside", key("erp-key-1"))).toMatchObject({ status: 401 });
   });
 
   test("a selector lets pass whom it selects, and a key of others is known but not allowed", async () => {
     expect((await call(chain, "/partners", key("erp-key-1"))).upstream("x-consumer")).toEqual(["erp"]);
     expect(await call(chain, "/partners", key("crm-key"))).toMatchObject({ status: 403, code: "GW-AUTHN-003" });
-    expect(await call(chain, "/partners", key("ops-key"))).toMatchObject({ status: 403 });
+    expect(await call(chain, "/partners", key("beside-key"))).toMatchObject({ status: 403 });
+    // What another part has is not known here at all.
+    expect(await call(chain, "/partners", key("ops-key"))).toMatchObject({ status: 401 });
   });
 
   test("a selector that selects nobody refuses everybody", async () => {
@@ -257,7 +270,7 @@ describe("a key that is taken away", () => {
     const [http1, http2] = [await connectHttp1(target), await connectHttp2(target)];
     try {
       for (const connection of [http1, http2]) expect(callOf(await connection.request(ask)).status).toBe(200);
-      await chain.setExtension("api_key", after.extensions.api_key);
+      await chain.setExtension(KEYS, after.extensions[KEYS] ?? {});
       for (const connection of [http1, http2]) {
         expect(callOf(await connection.request(ask))).toMatchObject({ status: 401, code: "GW-AUTHN-002" });
         expect(connection.closed()).toBe(false);
@@ -270,10 +283,11 @@ describe("a key that is taken away", () => {
 
   test("the last one leaves nobody", async () => {
     const nobody = translate(policies, { consumers: [] });
-    await chain.setExtension("api_key", nobody.extensions.api_key);
+    await chain.setExtension(KEYS, nobody.extensions[KEYS] ?? {});
     await chain.setRoutes(nobody.routes);
+    expect(await call(chain, "/keys", {})).toMatchObject({ status: 401, code: "GW-AUTHN-001" });
     for (const path of ["/keys", "/partners", "/gateway", "/places", "/basic"]) {
-      for (const headers of [{}, key("erp-key-1"), key("x"), basic("nobody", "")]) {
+      for (const headers of [{}, key("erp-key-1"), key("x"), key("no key"), basic("nobody", "")]) {
         expect((await call(chain, path, headers)).status).toBe(401);
       }
     }

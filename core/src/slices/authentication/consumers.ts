@@ -1,18 +1,18 @@
 /**
- * API keys and passwords of ApiConsumers. Keys stand once per Gateway (ECDS, all namespaces that its routes use); a route says who may
+ * API keys and passwords of ApiConsumers. Keys stand once per Gateway (ECDS, all namespaces that its routes use, in parts); a route says who may
  * pass, so a key comes and goes without touching a route. Users and their passwords stand in the routes: basic_auth has no list of who
  * may pass.
  */
 import { denyWhere, noneOf } from "../../envoy/rbac.ts";
 import { HTTP_FILTER } from "../../envoy/type-url.ts";
-import type { Lookup, SharedEntry } from "../../slice.ts";
-import { AUTH_HEADER, CONSUMER_HEADER, onlyWhenChosen } from "../../translate/chain.ts";
+import type { KeyPart, Lookup, SharedEntry } from "../../slice.ts";
+import { AUTH_HEADER, CONSUMER_HEADER } from "../../translate/chain.ts";
 import type { JsonObject } from "../../world.ts";
 import type { Place } from "./place.ts";
 
 /** Mutation of slot `select` that lets one of the filters run which are never inert. */
-export function choose(slot: "api_key" | "basic" | "names"): JsonObject {
-  const header = { key: AUTH_HEADER, value: slot };
+export function choose(filter: KeyPart | "basic" | "names"): JsonObject {
+  const header = { key: AUTH_HEADER, value: filter };
   return { append: { header, append_action: "OVERWRITE_IF_EXISTS_OR_ADD" } };
 }
 
@@ -37,7 +37,13 @@ export function consumersOf(namespace: string): SharedEntry {
   return { key: namespace, value: { namespace } };
 }
 
-/** The ECDS resource of slot api_key. A key in two hands would make Envoy refuse it whole; consumers/ settles that, this makes sure. */
+/**
+ * Without any key Envoy does not look for one, and a call without a credential could not be told from one with a wrong credential. No consumer
+ * has this key, since keys have no spaces; whoever sends it is a client without a namespace, whom every route refuses.
+ */
+const NOBODY: readonly JsonObject[] = [{ key: "no key", client: "nobody" }];
+
+/** The ECDS resource of a part of the keys. A key in two hands would make Envoy refuse it whole; consumers/ settles that, this makes sure. */
 export function apiKeyExtension(entries: ReadonlyMap<string, JsonObject>, lookup: Lookup): JsonObject {
   const clients = new Map<string, string>();
   for (const namespace of [...entries.keys()].sort()) {
@@ -46,10 +52,10 @@ export function apiKeyExtension(entries: ReadonlyMap<string, JsonObject>, lookup
       for (const key of liveKeys) if (!clients.has(key)) clients.set(key, `${namespace}/${name}`);
     }
   }
-  return onlyWhenChosen("api_key", {
+  return {
     "@type": `${HTTP_FILTER}.api_key_auth.v3.ApiKeyAuth`,
-    credentials: [...clients].map(([key, client]) => ({ key, client })),
-  });
+    credentials: clients.size === 0 ? NOBODY : [...clients].map(([key, client]) => ({ key, client })),
+  };
 }
 
 /** Per-route configuration of slot basic; Envoy refuses an empty list. */

@@ -2,7 +2,7 @@
  * After a credential was verified: credentials off the request, identity headers on. Internal headers (`x-gatewarden-…`) carry what a
  * filter found out to the names that the policy chose, so no tenant's header is touched on another tenant's route.
  */
-import { hideParameters } from "../../envoy/hide-parameters.ts";
+import { hideParameters } from "../../envoy/collect.ts";
 import { quote } from "../../envoy/pattern.ts";
 import { HTTP_FILTER } from "../../envoy/type-url.ts";
 import type { RoutePiece } from "../../slice.ts";
@@ -43,7 +43,6 @@ export function identityPiece({ hidden, claims = [], consumer }: Verified): Iden
     ...(removal.cookies.length === 0 ? [] : [{ remove: "cookie" }, set("cookie", extracted("cookie"))]),
     ...(consumer === undefined ? [] : consumerHeaders(consumer)),
     ...claims.map((header) => set(header, `%REQ(${claimHeader(header)})%`)),
-    ...(claims.length === 0 ? [] : [{ remove_on_match: { key_matcher: { prefix: CLAIM_PREFIX } } }]),
   ];
   return {
     identity,
@@ -51,7 +50,7 @@ export function identityPiece({ hidden, claims = [], consumer }: Verified): Iden
       ...(rules.length === 0
         ? {}
         : { consumer: { "@type": `${HTTP_FILTER}.header_to_metadata.v3.Config`, request_rules: rules } }),
-      ...(removal.parameters.length === 0 ? {} : { query: hideParameters(removal.parameters) }),
+      ...(removal.parameters.length === 0 ? {} : { "collect-post": hideParameters(removal.parameters) }),
     },
   };
 }
@@ -70,7 +69,6 @@ function consumerHeaders({
   return [
     set(CONSUMER_HEADER, `${namespace}/${user}`),
     ...(header === undefined ? [] : [set(header, qualified ? `${namespace}/${user}` : user)]),
-    { remove: USER_HEADER },
   ];
 }
 

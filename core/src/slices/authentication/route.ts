@@ -2,9 +2,10 @@
  * From the model to one Envoy route's piece. Where more than one credential could come, the route is split by what the request carries:
  * the first branch whose credential is present decides, good or bad; the last refuses, or lets pass where credentials are optional.
  */
-import type { Branch, Refusal, RouteContext, RoutePiece, SharedEntry, SlotName } from "../../slice.ts";
+import type { Branch, ExtensionName, Refusal, RouteContext, RoutePiece, SharedEntry } from "../../slice.ts";
 import { denyWhere } from "../../envoy/rbac.ts";
 import type { Identity } from "../../schema/identity.ts";
+import { keyPartOf } from "../../translate/chain.ts";
 import type { JsonObject } from "../../world.ts";
 import { auditIdentities, certificatePresent, onlyIdentities } from "./certificate.ts";
 import { challengeOf } from "./challenge.ts";
@@ -133,13 +134,14 @@ function keyAttempt(
   const forward = apiKey?.forwardKey === true;
   const match = present(place);
   if (clients?.length === 0) return { match, split: true, piece: { refuse: nobody(context, "API keys") } };
+  const part = keyPartOf(model.namespace);
   const piece: BranchPiece = {
-    select: [choose("api_key"), ...(forward ? firstCopy(place) : [])],
+    select: [choose(part), ...(forward ? firstCopy(place) : [])],
     slots: {
       api_key: apiKeyRoute([place], clients),
       ...(clients === undefined ? { authn: onlyNamespace(model.namespace, context.source.text) } : {}),
     },
-    gateway: [{ slot: "api_key", ...consumersOf(model.namespace) }],
+    gateway: [{ slot: part, ...consumersOf(model.namespace) }],
   };
   const { namespace, qualified } = model;
   const consumer = { by: "api_key", namespace, header: consumerHeader, qualified } as const;
@@ -214,8 +216,8 @@ function sameCarrier(a: Place, b: Place): boolean {
 }
 
 function distinctEntries(
-  entries: readonly (SharedEntry & { readonly slot: SlotName })[],
-): readonly (SharedEntry & { readonly slot: SlotName })[] {
+  entries: readonly (SharedEntry & { readonly slot: ExtensionName })[],
+): readonly (SharedEntry & { readonly slot: ExtensionName })[] {
   return entries.filter(
     ({ slot, key }, at) => entries.findIndex((other) => other.slot === slot && other.key === key) === at,
   );

@@ -1,13 +1,16 @@
 /** What a limit reads of a request, as Envoy's rate limit actions: which limit, whether it matches, who is calling. */
 import { ABSENT_KEY, KEYS_NAMESPACE } from "../../envoy/collect.ts";
+import { LIMIT_HEADER } from "../../envoy/collect-script.ts";
 import { anyValue, oneOf, pathRegex, safeRegex } from "../../envoy/pattern.ts";
 import { CONSUMER_HEADER } from "../../translate/chain.ts";
 import type { JsonObject } from "../../world.ts";
 import type { Limit, Match } from "./model.ts";
 
-export function actionsOf({ id, match, keys }: Limit): readonly JsonObject[] {
+/** `inHeader`: its key stands in the header of slot `collect`. */
+export function actionsOf({ id, match, keys }: Limit, inHeader: boolean): readonly JsonObject[] {
   const limit = { generic_key: { descriptor_key: "limit", descriptor_value: id } };
   const matched = match === undefined ? [] : [matchAction(match)];
+  if (inHeader) return [limit, ...matched, { request_headers: { header_name: LIMIT_HEADER, descriptor_key: "key" } }];
   return [limit, ...matched, ...keyActions(id, keys)];
 }
 
@@ -17,6 +20,7 @@ function keyActions(id: string, keys: Limit["keys"]): readonly JsonObject[] {
       return [];
     case "Consumer":
       return [{ request_headers: { header_name: CONSUMER_HEADER, descriptor_key: "key", skip_if_absent: true } }];
+    case "Address":
     case "Collected": {
       const metadataKey = { key: KEYS_NAMESPACE, path: [{ key: id }] };
       return [

@@ -5,8 +5,9 @@ import { type RequestSpec, send } from "../../../../e2e/client/http1.ts";
 import { claimsFor, createSigner, keySet } from "../../../../e2e/material/jwt.ts";
 import { type Chain, startChain, toUpstream } from "../../../test/chain.ts";
 import { atOf, lookupOf, routeOf, sourceOf, type World } from "../../../test/section.ts";
+import { limitKeyMutation } from "../../envoy/collect.ts";
 import { overflowCounter } from "../../envoy/overflow-counter.ts";
-import type { Level, RoutePiece, SlotName } from "../../slice.ts";
+import type { ExtensionName, Level, RoutePiece } from "../../slice.ts";
 import { joinPieces } from "../../translate/piece.ts";
 import type { JsonObject } from "../../world.ts";
 import type { Model } from "./model.ts";
@@ -42,13 +43,15 @@ function routesOf(pieces: Readonly<Record<string, RoutePiece>>): readonly JsonOb
     name: prefix,
     route: { ...toUpstream, rate_limits: piece.rateLimits ?? [] },
     metadata: { filter_metadata: { gatewarden: piece.metadata ?? {} } },
-    typed_per_filter_config: { ...piece.slots, ...answering(piece) },
+    typed_per_filter_config: { ...piece.slots, ...selecting(piece) },
   }));
 }
 
 /** As translate/rule.ts puts it together. */
-function answering({ response = [] }: RoutePiece): JsonObject {
-  return response.length === 0 ? {} : { select: { "@type": MUTATIONS, mutations: { response_mutations: response } } };
+function selecting({ response = [], limitKey, slots }: RoutePiece): JsonObject {
+  const request = limitKey === undefined ? [] : [limitKeyMutation(limitKey, slots?.collect !== undefined)];
+  const mutations = { request_mutations: request, response_mutations: response };
+  return request.length + response.length === 0 ? {} : { select: { "@type": MUTATIONS, mutations } };
 }
 
 function hostOf(pieces: Readonly<Record<string, RoutePiece>>): JsonObject {
@@ -57,7 +60,7 @@ function hostOf(pieces: Readonly<Record<string, RoutePiece>>): JsonObject {
 }
 
 function extensionsOf(pieces: Readonly<Record<string, RoutePiece>>): Readonly<Record<string, JsonObject>> {
-  const bySlot = new Map<SlotName, Map<string, JsonObject>>();
+  const bySlot = new Map<ExtensionName, Map<string, JsonObject>>();
   for (const { slot, key, value } of Object.values(pieces).flatMap((piece) => piece.gateway ?? [])) {
     bySlot.set(slot, (bySlot.get(slot) ?? new Map<string, JsonObject>()).set(key, value));
   }
@@ -135,7 +138,7 @@ describe("one bucket", () => {
       name: "redirect",
       redirect: { path_redirect: "/x" },
       metadata: { filter_metadata: { gatewarden: piece.metadata ?? {} } },
-      typed_per_filter_config: { ...piece.slots, ...piece.direct },
+      typed_per_filter_config: { ...piece.slots, ...piece.direct, ...selecting(piece) },
     };
     chain = await startChain({ routes: [redirect], virtualHost: hostOf({ "/": piece }) });
     expect(await statuses(3, "/", { "x-user": "a" })).toEqual([301, 301, 429]);

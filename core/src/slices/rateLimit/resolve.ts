@@ -72,6 +72,7 @@ function keysOf(by: readonly KeyPart[], maxKeys: number, idleMs: number, namespa
   if (first === undefined) return { type: "Together" };
   const onlyConsumer = first.type === "Consumer" && second === undefined;
   if (onlyConsumer && lookup.consumers(namespace, undefined).length <= maxKeys) return { type: "Consumer", maxKeys };
+  if (first.type === "ClientIP" && second === undefined) return { type: "Address", maxKeys, idleMs };
   return { type: "Collected", by, maxKeys, idleMs };
 }
 

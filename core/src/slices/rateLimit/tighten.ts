@@ -25,7 +25,8 @@ function comparable(a: Limit, b: Limit): boolean {
 }
 
 function callers({ keys }: Limit): unknown {
-  return keys.type === "Collected" ? { by: keys.by, maxKeys: keys.maxKeys } : keys;
+  const { type, maxKeys } = { maxKeys: undefined, ...keys };
+  return keys.type === "Collected" ? { by: keys.by, maxKeys } : { type, maxKeys };
 }
 
 /** Whether `a` ever lets pass what `b` refuses. */

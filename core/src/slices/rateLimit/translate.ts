@@ -3,9 +3,9 @@
  * ECDS filter, those of nearer policies in the virtual host, so that the branches and matches of a route count together and an edit of
  * another host refills nothing (envoy.md N). A route only says which limits count (`RouteAction.rate_limits`).
  */
-import { ABSENT_KEY, type CollectedLimit, collectLimits, OVERFLOW_KEY } from "../../envoy/collect.ts";
+import { type CallerBound, collectLimits, type KeyPart, limitKeyOf } from "../../envoy/collect.ts";
 import { LOCAL_RATE_LIMIT } from "../../envoy/type-url.ts";
-import type { RouteContext, RoutePiece, SharedEntry, SlotName, Source } from "../../slice.ts";
+import type { ExtensionName, RouteContext, RoutePiece, SharedEntry, SlotName, Source } from "../../slice.ts";
 import type { JsonObject, JsonValue } from "../../world.ts";
 import { actionsOf } from "./actions.ts";
 import type { Limit, Model } from "./model.ts";
@@ -31,6 +31,8 @@ const INTERVAL_MS = 50;
  * generations can fall into the time in which a bucket fills: with up to 8 workers none is dropped before it is full again.
  */
 const KEPT_PER_KEY = 16;
+/** The bucket of those beyond `maxKeys`, and that of calls without a key. */
+const SHARED_KEYS = 2;
 
 /**
  * Every filter that counted adds its own headers to the answer. The first are those of the filter that counted last: of the one that refused,
@@ -42,17 +44,20 @@ const ONE_SET: readonly JsonObject[] = ["limit", "remaining", "reset"].map((name
 });
 
 export function route(model: Model, context: RouteContext): RoutePiece {
-  const placed = model.limits.map((limit) => ({ limit, slot: slotOf(limit) }));
+  const slotted = model.limits.map((limit) => ({ limit, slot: slotOf(limit) }));
+  const inHeader = context.audit ? undefined : slotted.find(fitsHeader)?.limit;
+  const placed = slotted.map((one): Placed => ({ ...one, inHeader: one.limit === inHeader }));
   const entries = placed.map(({ limit, slot }) => ({
     slot,
     key: `${slot}|${limit.id}`,
     value: sharedLimit(limit, slot, context.audit),
   }));
   return {
-    rateLimits: placed.map(({ limit, slot }) => ({
-      stage: SLOTS.indexOf(slot),
-      ...ruleOf(limit, model.headers && !context.audit),
+    rateLimits: placed.map((one) => ({
+      stage: SLOTS.indexOf(one.slot),
+      ...ruleOf(one, model.headers && !context.audit),
     })),
+    ...(inHeader?.keys.type === "Address" ? { limitKey: limitKeyOf(inHeader.id, inHeader.keys) } : {}),
     direct: directLimits(placed, entries, model, context.audit),
     host: entries.filter(({ slot }) => !ofGateway(slot)).map(({ key, value }) => ({ key, value })),
     gateway: entries.filter(({ slot }) => ofGateway(slot)),
@@ -63,8 +68,8 @@ export function route(model: Model, context: RouteContext): RoutePiece {
 }
 
 /** Which limit counts a request, and under which key; `stage` says in which filter. */
-function ruleOf(limit: Limit, headers: boolean): JsonObject {
-  return { actions: actionsOf(limit), x_ratelimit_option: headers ? "DRAFT_VERSION_03" : "OFF" };
+function ruleOf({ limit, inHeader }: Placed, headers: boolean): JsonObject {
+  return { actions: actionsOf(limit, inHeader), x_ratelimit_option: headers ? "DRAFT_VERSION_03" : "OFF" };
 }
 
 /**
@@ -81,9 +86,7 @@ function directLimits(
   return Object.fromEntries(
     [...slots].map((slot) => {
       const own = entries.filter((entry) => ownSlot(entry.slot) === slot);
-      const rules = placed
-        .filter((one) => ownSlot(one.slot) === slot)
-        .map(({ limit }) => ruleOf(limit, headers && !audit));
+      const rules = placed.filter((one) => ownSlot(one.slot) === slot).map((one) => ruleOf(one, headers && !audit));
       const limits = new Map(own.map(({ key, value }) => [key, value]));
       return [slot, { ...filterOf(slot, limits, "rateLimit"), rate_limits: rules }];
     }),
@@ -112,13 +115,13 @@ export function host(entries: ReadonlyMap<string, JsonObject>): Partial<Readonly
 }
 
 /** The Gateway's buckets: the whole filter of one slot. */
-export function extension(slot: SlotName, entries: ReadonlyMap<string, JsonObject>): JsonObject {
+export function extension(slot: ExtensionName, entries: ReadonlyMap<string, JsonObject>): JsonObject {
   return filterOf(slot, entries);
 }
 
 /** `policies`: key of the route's metadata that says whom a 429 of this filter names. */
 function filterOf(
-  slot: SlotName,
+  slot: ExtensionName,
   entries: ReadonlyMap<string, JsonObject>,
   policies: string = ofGateway(slot) ? "rateLimitGateway" : "rateLimitHost",
 ): JsonObject {
@@ -143,7 +146,7 @@ function filterOf(
       },
     ],
     descriptors: limits.flatMap(({ descriptors }) => descriptors),
-    max_dynamic_descriptors: Math.max(1, ...limits.map(({ maxKeys }) => maxKeys * KEPT_PER_KEY)),
+    max_dynamic_descriptors: Math.max(1, ...limits.map(({ maxKeys }) => maxKeys * KEPT_PER_KEY)) + SHARED_KEYS,
     ...(slot.endsWith("-shared") ? { local_cluster_rate_limit: {} } : {}),
   };
 }
@@ -171,8 +174,8 @@ function sharedLimit(limit: Limit, slot: LimitSlot, audit: boolean): SharedEntry
     // Without a consumer the action leaves its entry out.
     return { slot, maxKeys: keys.maxKeys, descriptors: [descriptor({ key: "key" }), descriptor()] };
   }
-  const shared = [OVERFLOW_KEY, ABSENT_KEY].map((value) => descriptor({ key: "key", value }));
-  return { slot, maxKeys: keys.maxKeys, descriptors: [...shared, descriptor({ key: "key" })] };
+  // `overflow` and `absent` are callers like others: they are never dropped, since Envoy keeps room for them.
+  return { slot, maxKeys: keys.maxKeys, descriptors: [descriptor({ key: "key" })] };
 }
 
 /** Envoy fills continuously, so that an interval and its tokens can be multiplied to meet {@link INTERVAL_MS}. */
@@ -185,12 +188,21 @@ function bucketOf({ requests, perMs, burst }: Limit): JsonObject {
 interface Placed {
   readonly limit: Limit;
   readonly slot: LimitSlot;
+  /** Its key stands in the header of slot `collect`; there is room for one. */
+  readonly inHeader: boolean;
+}
+
+/** A caller has the same key there as in metadata: a limit counts together on routes that differ in this. */
+function fitsHeader({ limit, slot }: Pick<Placed, "limit" | "slot">): boolean {
+  return limit.keys.type === "Address" && slot.startsWith("rl-pre");
 }
 
 function collecting(slot: "collect" | "collect-post", placed: readonly Placed[], prefix: string): RoutePiece["slots"] {
-  const limits = new Map<string, CollectedLimit>();
-  for (const { limit, slot: place } of placed) {
-    if (place.startsWith(prefix) && limit.keys.type === "Collected") limits.set(limit.id, limit.keys);
+  const limits = new Map<string, CallerBound & { readonly by?: readonly KeyPart[] }>();
+  for (const { limit, slot: place, inHeader } of placed) {
+    const { keys } = limit;
+    const collected = keys.type === "Collected" || (keys.type === "Address" && !inHeader);
+    if (place.startsWith(prefix) && collected) limits.set(limit.id, keys);
   }
   return limits.size === 0 ? {} : { [slot]: collectLimits(limits) };
 }
@@ -220,7 +232,7 @@ function fromGateway({ level }: Source): boolean {
   return level === "Gateway" || level === "Listener";
 }
 
-function ofGateway(slot: SlotName): boolean {
+function ofGateway(slot: string): boolean {
   return slot.includes("-gateway");
 }
 
