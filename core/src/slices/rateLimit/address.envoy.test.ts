@@ -41,7 +41,7 @@ async function start(pieces: Readonly<Record<string, RoutePiece>>, recorded: Jso
   const entries = Object.values(pieces).flatMap((piece) => piece.host ?? []);
   chain = await startChain({
     routes: Object.entries(pieces).map(([prefix, piece]) => {
-      const slots = mergeJson({ ...piece.slots } as JsonObject, recorded);
+      const slots = mergeJson({ ...piece.slots }, recorded);
       const { limitKey = "" } = piece;
       const mutations = { request_mutations: [limitKeyMutation(limitKey, slots["collect"] !== undefined)] };
       return {

@@ -52,7 +52,8 @@ const ABSENT = "all without the key";
 function bucketOf(keys: Keys, evaluating: Evaluating): string {
   if (keys.type === "Together") return TOGETHER;
   if (keys.type === "Consumer") return evaluating.caller.consumer ?? ABSENT;
-  const parts = keys.by.map((part) => keyOf(part, evaluating));
+  const by = keys.type === "Address" ? [{ type: "ClientIP" } as const] : keys.by;
+  const parts = by.map((part: KeyPart) => keyOf(part, evaluating));
   return parts.some((part) => part === undefined || part === "") ? ABSENT : parts.join(", ");
 }
 
