@@ -70,8 +70,8 @@ export interface Evaluating {
   readonly route: RouteContext;
   /** As `Lookup.consumers` without a selector. */
   readonly consumers: (namespace: string) => readonly Consumer[];
-  /** `namespace/name` of the consumer who has this API key on the Gateway. */
-  readonly keyHolder: (key: string) => string | undefined;
+  /** `namespace/name` of the consumer who has this API key on the Gateway, looked up where the keys of the policy's `namespace` are. */
+  readonly keyHolder: (key: string, namespace: string) => string | undefined;
 }
 
 export interface Pass {

@@ -7,6 +7,7 @@ import type { OpenEngine } from "../engine.ts";
 import { joinKey } from "../key.ts";
 import { compareText, idOf, splitId } from "../kinds/meta.ts";
 import type { RouteContext } from "../slice.ts";
+import { keyPartOf } from "../translate/chain.ts";
 import { listenerSettings } from "../translate/gateway-stage.ts";
 import { type Answer, MISDIRECTED, NOT_FOUND } from "../translate/refusal.ts";
 import { type ContextOf, decideRule } from "../translate/rule.ts";
@@ -125,7 +126,7 @@ function follow(
     },
     caller: {},
     consumers: (namespace) => open.consumers.inNamespace(namespace, undefined),
-    keyHolder: (key) => keyHolder(open, input.gateway, key),
+    keyHolder: (key, namespace) => keyHolder(open, input.gateway, key, namespace),
   };
   for (const phase of PHASES) {
     for (const effective of usable) {
@@ -273,9 +274,9 @@ function presented(open: OpenEngine, request: SimRequest, protocol: string): Pre
   return { uris: names("URI"), dns: names("DNS"), emails: names("Email") };
 }
 
-/** Keys of all namespaces whose consumers may call by this Gateway stand in one filter. */
-function keyHolder(open: OpenEngine, gateway: string, key: string): string | undefined {
-  const namespaces = [...open.wiring.entries.get(joinKey(gateway, "api_key")).keys()].sort(compareText);
+/** Keys of all namespaces that fall into one part (translate/chain.ts), and may call by this Gateway, stand in one filter. */
+function keyHolder(open: OpenEngine, gateway: string, key: string, asking: string): string | undefined {
+  const namespaces = [...open.wiring.entries.get(joinKey(gateway, keyPartOf(asking))).keys()].sort(compareText);
   for (const namespace of namespaces) {
     const holder = open.consumers
       .inNamespace(namespace, undefined)

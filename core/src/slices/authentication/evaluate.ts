@@ -171,7 +171,7 @@ function keyFinding(
 ): Finding {
   const key = keyAt(call, place);
   if (key === "") return deny(model, 401, MISSING, "no API key");
-  const holder = keyHolder(key);
+  const holder = keyHolder(key, model.namespace);
   if (holder === undefined) return deny(model, 401, BAD, "no consumer has this API key now");
   if (clients !== undefined && !clients.includes(holder))
     return deny(model, 403, "GW-AUTHN-003", `the key is consumer ${holder}'s, whom the policy does not select`);
