@@ -3,6 +3,8 @@
 export interface Clock {
   /** Milliseconds since the epoch. */
   now(): number;
+  /** Milliseconds since some moment: never set back or forward, and it goes on while the process is stopped. */
+  elapsed(): number;
   /** Runs `task` once after `delayMs`; the answer cancels it. */
   after(delayMs: number, task: () => void): () => void;
   /** Uniform in [0, 1). */
@@ -15,6 +17,7 @@ const LONGEST_DELAY_MS = 2 ** 31 - 1;
 /** The machine's clock. Timers do not keep the process alive: `main` decides how long it lives. */
 export const systemClock: Clock = {
   now: () => Date.now(),
+  elapsed: () => performance.now(),
   after(delayMs, task) {
     const timer = setTimeout(task, Math.max(0, Math.min(delayMs, LONGEST_DELAY_MS)));
     timer.unref();
