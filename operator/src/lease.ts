@@ -8,9 +8,18 @@ import { sleep, type Clock } from "./clock.ts";
 import type { KubeClient } from "./kube/client.ts";
 import type { Log } from "./log.ts";
 
+/** Who holds the lease. */
+export interface Leader {
+  readonly identity: string;
+  /** HOST:PORT of its xDS server; undefined while it has none, or of another version. */
+  readonly address: string | undefined;
+}
+
 export interface LeaderElection {
   /** True while this process may write. Ask before each write. */
   readonly leads: () => boolean;
+  /** As the lease said last; this process, too. */
+  readonly leader: () => Leader | undefined;
   /** Gives the lease back, so that the next leader need not wait for it to run out. */
   stop(): Promise<void>;
 }
@@ -24,14 +33,19 @@ export interface LeaderElectionOptions {
   readonly identity: string;
   /** True for a holder that is known to have ended (see {@link endedOnThisMachine}). */
   readonly hasEnded?: (identity: string) => boolean;
-  readonly onChange: (leads: boolean) => void;
+  /** Where other replicas find this one; undefined while they cannot. */
+  readonly address?: () => string | undefined;
+  /** `after`: another process held the lease before, and others may still be on their way from it to this one. */
+  readonly onChange: (leads: boolean, after: boolean) => void;
 }
 
+const ADDRESS_ANNOTATION = "gatewarden.io/xds-address";
+
 /** With one retry to see a renewal and one to take it over, a new leader is there within 15 s. */
-const LEASE_SECONDS = 12;
-/** A leader that could not renew for so long no longer counts itself as one: 4 s before anybody else may. */
-const TRUST_MS = 8_000;
-const RENEW_MS = 3_000;
+const LEASE_SECONDS = 10;
+/** A leader that could not renew for so long no longer counts itself as one: 3 s before anybody else may. */
+const TRUST_MS = 7_000;
+const RENEW_MS = 2_500;
 const RETRY_MS = 1_000;
 
 interface LeaseSpec {
@@ -68,6 +82,8 @@ export function startLeaderElection(options: LeaderElectionOptions): LeaderElect
   const stopping = new AbortController();
   let leadsUntil = Number.NEGATIVE_INFINITY; // by the clock that nobody sets
   let told = false;
+  let leader: Leader | undefined;
+  let followed = false;
   // The holder's renewals as we see them: its clock is not ours, so a lease runs out when nothing changed for its duration.
   let observed = { version: "", at: 0 };
 
@@ -76,7 +92,7 @@ export function startLeaderElection(options: LeaderElectionOptions): LeaderElect
     if (told === leads()) return;
     told = leads();
     log.info(told ? "this process writes from now on" : "this process no longer writes", { identity });
-    onChange(told);
+    onChange(told, followed);
   };
 
   const attempt = async (): Promise<boolean> => {
@@ -88,13 +104,14 @@ export function startLeaderElection(options: LeaderElectionOptions): LeaderElect
     }
     const lease = got.ok ? got.value : undefined;
     const spec = (lease?.spec ?? {}) as LeaseSpec;
+    leader = leaderOf(lease);
     if (lease !== undefined && !mayTake(lease, spec)) return false;
     const now = new Date(clock.now()).toISOString().replace("Z", "000Z");
     const mine = spec.holderIdentity === identity;
     const body = {
       apiVersion: "coordination.k8s.io/v1",
       kind: "Lease",
-      metadata: lease?.metadata ?? { name: options.name, namespace: options.namespace },
+      metadata: withAddress(lease?.metadata ?? { name: options.name, namespace: options.namespace }),
       spec: {
         holderIdentity: identity,
         leaseDurationSeconds: LEASE_SECONDS,
@@ -112,8 +129,16 @@ export function startLeaderElection(options: LeaderElectionOptions): LeaderElect
         log.warn("the lease cannot be written", { status: written.failure.status, error: written.failure.message });
       return false;
     }
+    if (!mine) followed = lease !== undefined;
+    leader = leaderOf(written.value);
     leadsUntil = began + TRUST_MS;
     return true;
+  };
+
+  const withAddress = (metadata: KubeObject["metadata"]): KubeObject["metadata"] => {
+    const { [ADDRESS_ANNOTATION]: _old, ...rest } = metadata.annotations ?? {};
+    const address = options.address?.();
+    return { ...metadata, annotations: address === undefined ? rest : { ...rest, [ADDRESS_ANNOTATION]: address } };
   };
 
   const mayTake = (lease: KubeObject, spec: LeaseSpec): boolean => {
@@ -137,6 +162,7 @@ export function startLeaderElection(options: LeaderElectionOptions): LeaderElect
 
   return {
     leads,
+    leader: () => leader,
     async stop() {
       stopping.abort(new Error("stopped"));
       await running;
@@ -149,4 +175,10 @@ export function startLeaderElection(options: LeaderElectionOptions): LeaderElect
       await client.replace(path, { ...got.value, spec: { ...(got.value.spec as object), holderIdentity: "" } });
     },
   };
+}
+
+function leaderOf(lease: KubeObject | undefined): Leader | undefined {
+  const { holderIdentity: identity = "" } = (lease?.spec ?? {}) as LeaseSpec;
+  if (identity === "") return undefined;
+  return { identity, address: lease?.metadata.annotations?.[ADDRESS_ANNOTATION] };
 }

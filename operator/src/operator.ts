@@ -23,7 +23,10 @@ import { errorText, type Log } from "./log.ts";
 import { createHold } from "./hold.ts";
 import { createLoop } from "./loop.ts";
 import type { Registry } from "./metrics.ts";
-import { startServingCertificate } from "./serving-certificate.ts";
+import { createAccount } from "./replicas/account.ts";
+import { replicaAddress } from "./replicas/address.ts";
+import { createShare } from "./replicas/share.ts";
+import { servingName, startServingCertificate } from "./serving-certificate.ts";
 import { createPeers } from "./peers.ts";
 import { createOwners } from "./status/owners.ts";
 import { createRedactor } from "./status/redact.ts";
@@ -63,6 +66,8 @@ const OPTIONAL_KINDS: ReadonlySet<Kind> = new Set<Kind>([
   "ProxyConfig",
 ]);
 /** A start does not wait longer than that for key sets of issuers that do not answer. */
+/** How long a leader that took over waits for what other replicas have to say, before it writes statuses. */
+const SETTLE_MS = 2_000;
 const JWKS_WAIT_MS = 10_000;
 const POLL_MS = 10;
 const DRAIN_MS = 5_000;
@@ -92,14 +97,17 @@ export async function startOperator(parts: OperatorParts): Promise<Operator> {
   const directory = createServiceDirectory(() => clock.random());
   const turnedAway = createTurnedAway(clock);
   const reviews = metrics.counter("gatewarden_token_reviews_total", "Tokens of proxies, by outcome.");
+  const account = createAccount(client);
   const xds: XdsServer = createXdsServer({
-    authenticate: createTokenReviewer(client, clock, (outcome) => reviews.add(1, { outcome })),
+    authenticate: createTokenReviewer(client, clock, (outcome) => reviews.add(1, { outcome }), account.username),
+    acceptReplica: (link) => share.accept(link),
     clock,
     log,
     metrics: xdsMetrics(metrics),
     onChange(gateway, keys) {
       if (keys === "all") publish(peers.recount(gateway));
       statuses.acknowledged(gateway, keys);
+      share.changed(gateway, keys);
     },
     onRefusedProxy(proxy) {
       const { gateway, node, version, reason, message } = proxy;
@@ -109,38 +117,72 @@ export async function startOperator(parts: OperatorParts): Promise<Operator> {
     },
   });
 
+  const identity = processIdentity(() => clock.random());
+  let xdsPort: number | undefined;
   const election = startLeaderElection({
     client,
     clock,
     log,
     namespace: config.namespace,
     name: "gatewarden",
-    identity: processIdentity(() => clock.random()),
+    identity,
+    address: () => (xdsPort === undefined ? undefined : replicaAddress(config.xdsAddress.host, xdsPort)),
     hasEnded: endedOnThisMachine,
-    onChange(leads) {
+    onChange(leads, after) {
+      cancelSettling();
       if (!leads) return;
       serving.resume();
       certificates.resume();
-      if (waitingFor !== undefined) return;
-      statuses.resume();
-      infrastructure?.resume();
+      settled = !after;
+      if (after)
+        cancelSettling = clock.after(SETTLE_MS, () => {
+          settled = true;
+          resumeStatuses();
+        });
+      else resumeStatuses();
+      if (waitingFor === undefined) infrastructure?.resume();
     },
   });
   const leads = election.leads;
+  // Other replicas come to a new leader within a moment: before that it knows its own proxies only.
+  let settled = true;
+  let cancelSettling = (): void => undefined;
+  const resumeStatuses = (): void => {
+    if (waitingFor === undefined && leads() && settled) statuses.resume();
+  };
 
+  const share = createShare({
+    clock,
+    log,
+    account,
+    identity,
+    leads,
+    leader: election.leader,
+    serverName: servingName(config.namespace),
+    caPem: () => serving.caPem(),
+    own: {
+      gateways: () => xds.gateways(),
+      keys: (gateway) => xds.keys(gateway),
+      report: (gateway, key) => xds.report(gateway, key),
+      proxies: (gateway) => xds.proxies(gateway),
+      status: (gateway, key) => xds.status(gateway, key),
+      turnedAway: (gateway) => turnedAway.last(gateway),
+    },
+    onReplicas: (gateway, keys) => statuses.acknowledged(gateway, keys),
+    onElsewhere: (gateway) => publish(peers.recount(gateway)),
+  });
+  metrics.gaugeFrom("gatewarden_replica_links", "Streams between this replica and others.", () => [
+    { value: share.links() },
+  ]);
   const statusWrites = metrics.counter("gatewarden_status_writes_total", "Writes of statuses, by outcome.");
   const statuses = createStatusWriter({
     client,
     clock,
     log,
     controllerName: CONTROLLER_NAME,
-    leads,
+    leads: () => leads() && settled,
     owners,
-    book: {
-      proxies: (gateway) => xds.proxies(gateway).complete,
-      resource: (gateway, key) => xds.status(gateway, key),
-      turnedAway: (gateway) => turnedAway.last(gateway),
-    },
+    book: share.book,
     redact: (text) => redactor.redact(text),
     onWrite: (outcome) => statusWrites.add(1, { outcome }),
   });
@@ -192,7 +234,7 @@ export async function startOperator(parts: OperatorParts): Promise<Operator> {
   });
   const peers = createPeers((gateway) => {
     const { complete, joining } = xds.proxies(gateway);
-    return complete + joining;
+    return complete + joining + share.elsewhere(gateway);
   });
   const publish = (resources: readonly ResourceChange[], published = (): void => undefined): void => {
     xds.apply(resources).then(published, (error: unknown) => {
@@ -300,10 +342,10 @@ export async function startOperator(parts: OperatorParts): Promise<Operator> {
     const port = await xds.listen(addressText(config.xdsAddress));
     waitingFor = undefined;
     log.info("proxies may connect", { port, startMs: clock.now() - began });
-    if (leads()) {
-      statuses.resume();
-      infrastructure?.resume();
-    }
+    xdsPort = port;
+    share.start();
+    resumeStatuses();
+    if (leads()) infrastructure?.resume();
     return port;
   };
 
@@ -314,6 +356,8 @@ export async function startOperator(parts: OperatorParts): Promise<Operator> {
       waitingFor = "nothing: it is stopping";
       stopping.abort(new Error("stopped"));
       loop.stop();
+      cancelSettling();
+      await share.stop();
       await xds.stop(DRAIN_MS);
       await Promise.all([
         statuses.stop(),

@@ -40,6 +40,8 @@ export interface ServingCertificateOptions {
 export interface ServingCertificate {
   /** A pair was handed on. */
   readonly ready: () => boolean;
+  /** The authority of the newest pair. */
+  readonly caPem: () => string | undefined;
   /** Called when this process becomes the one that writes. */
   resume(): void;
   stop(): Promise<void>;
@@ -124,6 +126,7 @@ export function startServingCertificate(options: ServingCertificateOptions): Ser
 
   return {
     ready: () => pair !== undefined,
+    caPem: () => pair?.caPem,
     resume: wake,
     async stop() {
       stopping.abort(new Error("stopped"));

@@ -7,7 +7,12 @@ import type { Clock } from "./clock.ts";
 import type { KubeClient } from "./kube/client.ts";
 
 export type Identity =
-  | { readonly ok: true; readonly gateways: ReadonlySet<string>; readonly expiresAtMs: number }
+  | {
+      readonly ok: true;
+      readonly gateways: ReadonlySet<string>;
+      readonly expiresAtMs: number;
+      readonly replica?: boolean;
+    }
   | { readonly ok: false; readonly message: string };
 
 export type Authenticate = (token: string, signal: AbortSignal) => Promise<Identity>;
@@ -34,11 +39,15 @@ interface TokenReviewStatus {
   readonly audiences?: readonly string[];
 }
 
-/** @param onReview called with `accepted`, `refused`, `unanswered` or `cached`, for metrics */
+/**
+ * @param onReview called with `accepted`, `refused`, `unanswered` or `cached`, for metrics
+ * @param ownAccount the account that this operator runs as: who shows its token is another replica
+ */
 export function createTokenReviewer(
   client: KubeClient,
   clock: Clock,
   onReview: (outcome: string) => void = () => undefined,
+  ownAccount: () => string | undefined = () => undefined,
 ): Authenticate {
   const answers = new Map<string, Answer>(); // by hash of the token: no token is kept
   let running = 0;
@@ -80,17 +89,19 @@ export function createTokenReviewer(
         ? known.identity
         : { ok: false, message: "the API server cannot be asked about the token" };
     }
-    const identity = judge(result.value.status ?? {}, expiresAtMs);
+    const identity = judge(result.value.status ?? {}, expiresAtMs, ownAccount());
     onReview(identity.ok ? "accepted" : "refused");
     return remember(hash, identity);
   };
 }
 
-function judge(status: TokenReviewStatus, expiresAtMs: number): Identity {
+function judge(status: TokenReviewStatus, expiresAtMs: number, ownAccount: string | undefined): Identity {
   if (status.authenticated !== true) return { ok: false, message: "the API server does not accept the token" };
   // An authenticator that knows no audiences leaves the list empty and would accept a token meant for somebody else.
   if (status.audiences?.includes(TOKEN_AUDIENCE) !== true)
     return { ok: false, message: `the token is not for the audience ${TOKEN_AUDIENCE}` };
+  if (ownAccount !== undefined && status.user?.username === ownAccount)
+    return { ok: true, gateways: new Set(), expiresAtMs, replica: true };
   const match = /^system:serviceaccount:([^:]+):gateway-([^:]+)$/.exec(status.user?.username ?? "");
   if (match === null) return { ok: false, message: "not the ServiceAccount of a Gateway's proxies (gateway-NAME)" };
   return { ok: true, gateways: new Set([`${match[1]}/${match[2]}`]), expiresAtMs };

@@ -11,6 +11,8 @@ export interface BootstrapOptions {
   readonly gateway: string;
   /** HOST:PORT of the xDS server; an IPv6 host in brackets. */
   readonly address: string;
+  /** HOST:PORT of another server with the same certificate, for a start while the first one is away. */
+  readonly fallbackAddress?: string;
   /** The projected ServiceAccount token; read again when it is replaced. */
   readonly tokenFile: string;
   /** PEM of the authority that signed the server's certificate; read when Envoy starts. */
@@ -47,7 +49,7 @@ export function bootstrap(options: BootstrapOptions): JsonObject {
         api_type: "DELTA_GRPC",
         transport_api_version: "V3",
         set_node_on_first_message_only: true,
-        grpc_services: [{ google_grpc: xdsChannel(options) }],
+        grpc_services: addressesOf(options).map((address) => ({ google_grpc: xdsChannel(options, address) })),
       },
       // 0s: a proxy without configuration waits instead of serving nothing as if that were right.
       lds_config: ads,
@@ -85,6 +87,8 @@ export function bootstrap(options: BootstrapOptions): JsonObject {
             // Without it each ext_proc stream ends with a reset, which Node answers with a GOAWAY after some.
             "envoy.reloadable_features.ext_proc_graceful_grpc_close": true,
             // Envoy's own bound is 100 steps, which a single name of 97 letters exceeds; the core keeps its expressions far smaller than this.
+            // The second server, where there is one: asked while the first has never answered, and never after that.
+            "envoy.restart_features.xds_failover_support": options.fallbackAddress !== undefined,
             "re2.max_program_size.error_level": MAX_RE2_PROGRAM,
             "re2.max_program_size.warn_level": MAX_RE2_PROGRAM,
           },
@@ -121,12 +125,16 @@ function readyListener(port: number): JsonObject {
   };
 }
 
+function addressesOf({ address, fallbackAddress }: BootstrapOptions): readonly string[] {
+  return fallbackAddress === undefined ? [address] : [address, fallbackAddress];
+}
+
 /**
  * Google's gRPC client, not Envoy's: only it reads a token file anew for each stream without a second file (a secret for SDS) that a printed
  * bootstrap does not have. A Lua filter in a cluster of Envoy's client would read it too, but Envoy 1.40 crashes when it ends with such a
  * filter in an open stream.
  */
-function xdsChannel({ address, tokenFile, caFile, serverName }: BootstrapOptions): JsonObject {
+function xdsChannel({ tokenFile, caFile, serverName }: BootstrapOptions, address: string): JsonObject {
   if (!isAbsolute(tokenFile)) throw new Error(`not an absolute path: ${JSON.stringify(tokenFile)}`);
   const { host, port } = splitAddress(address);
   const target = isIP(host) === 6 ? `ipv6:[${host}]` : isIP(host) === 4 ? `ipv4:${host}` : `dns:///${host}`;

@@ -55,6 +55,13 @@ export type ResourceStatus =
   | { readonly state: "pending"; readonly lacking: number }
   | { readonly state: "refused"; readonly lacking: number; readonly refusal: Refusal };
 
+/** Where a resource stands here, for another replica. `version` "": it is not there; "-": it could not be encoded. */
+export interface ResourceReport {
+  readonly version: string;
+  readonly lacking: number;
+  readonly refusal?: Refusal;
+}
+
 /** A stream that was turned away although its token was good. */
 export interface RefusedProxy {
   readonly gateway: string;
@@ -66,7 +73,13 @@ export interface RefusedProxy {
 
 /** The answer to "whose token is this?". `gateways` are those ("namespace/name") whose configuration it may read. */
 export type Authentication =
-  | { readonly ok: true; readonly gateways: string | ReadonlySet<string>; readonly expiresAtMs: number }
+  | {
+      readonly ok: true;
+      readonly gateways: string | ReadonlySet<string>;
+      readonly expiresAtMs: number;
+      /** It is a replica of this operator, not a proxy. */
+      readonly replica?: boolean;
+    }
   | { readonly ok: false; readonly message: string };
 
 /** Metadata that may carry the token in place of `authorization`: binary, since a token that is read from a file may end in a line end. */

@@ -1,5 +1,6 @@
 /** The real server on a free port, with what it told its shell. */
 import { type Authority, createAuthority, issue, type KeyPair } from "../../e2e/cluster/pki.ts";
+import type { AcceptReplica } from "../src/server/replicas.ts";
 import { createXdsServer, type XdsServer, type XdsServerOptions } from "../src/server/server.ts";
 import type {
   Authentication,
@@ -38,6 +39,7 @@ export interface TestServer {
 
 export interface TestServerOptions {
   readonly authenticate?: (token: string) => Promise<Authentication>;
+  readonly acceptReplica?: AcceptReplica;
   readonly changes?: readonly ResourceChange[];
   readonly clock?: Clock;
   /** Default: a new one. */
@@ -67,6 +69,7 @@ export async function startServer(options: TestServerOptions = {}): Promise<Test
           ? { ok: true, gateways: GATEWAY, expiresAtMs: clock.now() + HOUR_MS }
           : { ok: false, message: "unknown token" },
       ),
+    ...(options.acceptReplica === undefined ? {} : { acceptReplica: options.acceptReplica }),
     clock,
     log: quiet,
     metrics: {

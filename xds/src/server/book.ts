@@ -2,10 +2,10 @@
  * The book of one gateway: its resources and its proxies, what was accepted and refused. It owns every Entry and Proxy; streams tell it
  * what their clients said, and it tells the streams what changed.
  */
-import type { Clock, Refusal, ResourceKey, ResourceStatus, ResourceType } from "../types.ts";
+import type { Clock, Refusal, ResourceKey, ResourceReport, ResourceStatus, ResourceType } from "../types.ts";
 import { RESOURCE_TYPES } from "../types.ts";
 import type { Content } from "./content.ts";
-import { createEntry, type Entry, isQuarantined, statusOf } from "./entry.ts";
+import { createEntry, type Entry, isQuarantined, reportOf, statusOf } from "./entry.ts";
 import { createKept } from "./kept.ts";
 import type { Proxy, Subscriber } from "./proxy.ts";
 import type { Encoded } from "./encode.ts";
@@ -22,6 +22,7 @@ export interface BookEvents {
 export interface Book {
   entries(type: ResourceType): ReadonlyMap<string, Entry>;
   status(key: ResourceKey): ResourceStatus;
+  report(key: ResourceKey): ResourceReport;
   /** Proxies that count, and those that are on their way to it. */
   proxies(): { readonly complete: number; readonly joining: number };
   publish(changes: readonly Encoded[]): void;
@@ -100,6 +101,7 @@ export function createBook(clock: Clock, events: BookEvents): Book {
   return {
     entries: entriesOf,
     status: ({ type, name }) => statusOf(entriesOf(type).get(name)),
+    report: ({ type, name }) => reportOf(entriesOf(type).get(name)),
     proxies() {
       let complete = 0;
       for (const proxy of proxies) if (proxy.complete) complete += 1;

@@ -2,7 +2,7 @@
  * One resource of one gateway: what is wanted, what some proxy accepted, what was refused, and who still lacks it. Owned and changed by
  * the gateway's book (book.ts); streams only read.
  */
-import type { JsonObject, Refusal, ResourceStatus, ResourceType } from "../types.ts";
+import type { JsonObject, Refusal, ResourceReport, ResourceStatus, ResourceType } from "../types.ts";
 import { type Content, encodeContent } from "./content.ts";
 import { ProxySet } from "./proxy.ts";
 
@@ -92,4 +92,11 @@ export function statusOf(entry: Entry | undefined): ResourceStatus {
   if (entry?.present !== true) return lacking > 0 ? { state: "pending", lacking } : { state: "absent" };
   if (entry.refusal !== undefined) return { state: "refused", lacking, refusal: entry.refusal };
   return lacking > 0 ? { state: "pending", lacking } : { state: "acknowledged" };
+}
+
+export function reportOf(entry: Entry | undefined): ResourceReport {
+  const lacking = entry?.lacking.size ?? 0;
+  if (entry?.present !== true) return { version: "", lacking };
+  const version = entry.wanted?.version ?? "-";
+  return entry.refusal === undefined ? { version, lacking } : { version, lacking, refusal: entry.refusal };
 }

@@ -9,13 +9,16 @@ import type {
   RefusedProxy,
   ResourceChange,
   ResourceKey,
+  ResourceReport,
   ResourceStatus,
 } from "../types.ts";
+import { RESOURCE_TYPES } from "../types.ts";
 import { type Book, createBook } from "./book.ts";
 import { type CertificateResult, createServerCertificate } from "./certificate.ts";
 import { type Encoded, encodeInSlices } from "./encode.ts";
 import { createPacker } from "./pack.ts";
 import { type Call, CallError, createGate, endingOf, handlersOf, type Identity, servicesOf } from "./gate.ts";
+import { type AcceptReplica, REPLICAS, serveReplicas, SHARE_PATH } from "./replicas.ts";
 import { serveCall } from "./call.ts";
 import type { Protocol } from "./discovery.ts";
 
@@ -26,6 +29,8 @@ export interface XdsServerOptions {
   readonly metrics: Metrics;
   /** Statuses of these resources may differ now; "all" when a proxy came, went or became complete. Never called during a call of yours. */
   readonly onChange: (gateway: string, keys: readonly ResourceKey[] | "all") => void;
+  /** A replica of this operator connects. Without it none may. */
+  readonly acceptReplica?: AcceptReplica;
   /** A proxy with a good token was turned away. */
   readonly onRefusedProxy: (proxy: RefusedProxy) => void;
 }
@@ -47,6 +52,12 @@ export interface XdsServer {
   /** Binds `host:port` and answers the port. Only after the first complete configuration was applied (rule R26). */
   listen(address: string): Promise<number>;
   status(gateway: string, key: ResourceKey): ResourceStatus;
+  /** The same with the version that it is about, for other replicas. */
+  report(gateway: string, key: ResourceKey): ResourceReport;
+  /** Everything that there is of a gateway. */
+  keys(gateway: string): readonly ResourceKey[];
+  /** Gateways of which there are resources or proxies. */
+  gateways(): readonly string[];
   proxies(gateway: string): ProxyCount;
   /** Ends all streams, so that proxies go elsewhere, and closes; connections that stay longer than `graceMs` are cut. */
   stop(graceMs: number): Promise<void>;
@@ -77,6 +88,7 @@ export const DISCOVERY_SERVICES = [
   "status",
 ].map((name) => `envoy.service.${name}.`);
 const ADS = "/envoy.service.discovery.v3.AggregatedDiscoveryService";
+const NOTHING: ResourceReport = { version: "", lacking: 0 };
 const NO_PROXIES: ProxyCount = { complete: 0, joining: 0 };
 
 export function createXdsServer(options: XdsServerOptions): XdsServer {
@@ -138,6 +150,9 @@ export function createXdsServer(options: XdsServerOptions): XdsServer {
     server.addService(definition, handlersOf(definition, served, gate));
   }
 
+  const shared = { [SHARE_PATH]: serveReplicas(options.acceptReplica, gate) };
+  server.addService(REPLICAS, handlersOf(REPLICAS, shared, gate));
+
   return {
     setCertificate: (certificatePem, privateKeyPem) => certificate.set(certificatePem, privateKeyPem),
     apply(changes) {
@@ -154,6 +169,14 @@ export function createXdsServer(options: XdsServerOptions): XdsServer {
       });
     },
     status: (gateway, key) => books.get(gateway)?.status(key) ?? { state: "absent" },
+    report: (gateway, key) => books.get(gateway)?.report(key) ?? NOTHING,
+    keys: (gateway) => {
+      const book = books.get(gateway);
+      return book === undefined
+        ? []
+        : RESOURCE_TYPES.flatMap((type) => [...book.entries(type).keys()].map((name) => ({ type, name })));
+    },
+    gateways: () => [...books.keys()],
     proxies: (gateway) => books.get(gateway)?.proxies() ?? NO_PROXIES,
     async stop(graceMs) {
       stopping = true;
