@@ -3,6 +3,7 @@
 const USAGE = `gatewarden COMMAND [flags]
 
   operator    watches a cluster and configures its proxies
+  fallback    gives new proxies their first configuration while no operator runs
   bootstrap   prints the bootstrap of a proxy
   drain       beside a proxy in its pod: ends its connections in time
   translate   offline: what each proxy would get, and each object's status
@@ -24,6 +25,8 @@ export async function main(args: readonly string[]): Promise<number> {
   switch (command) {
     case "operator":
       return (await import("./commands/operator.ts")).operator(rest);
+    case "fallback":
+      return (await import("./commands/fallback.ts")).fallback(rest);
     case "bootstrap":
       return (await import("./commands/bootstrap.ts")).bootstrap(rest);
     case "drain":

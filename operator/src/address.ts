@@ -15,3 +15,9 @@ export function parseAddress(text: string): Address | undefined {
   const host = match[1] ?? match[2] ?? "";
   return { host: host === "" ? undefined : host, port };
 }
+
+/** As gRPC servers bind it; every address, of both families, where there is no host. */
+export function addressText({ host, port }: Address): string {
+  if (host === undefined) return `[::]:${port}`;
+  return host.includes(":") ? `[${host}]:${port}` : `${host}:${port}`;
+}

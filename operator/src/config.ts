@@ -15,6 +15,8 @@ export interface ProxyPlace {
   readonly agentImage: string | undefined;
   /** HOST:PORT of this operator as proxies see it. */
   readonly xdsAddress: string;
+  /** HOST:PORT of `gatewarden fallback`. */
+  readonly fallbackAddress: string | undefined;
 }
 
 export interface OperatorConfig {
@@ -47,6 +49,8 @@ export const OPERATOR_USAGE = `gatewarden operator [flags]
   --agent-image IMAGE         image of this program, for ending their connections in time; without it they are only waited for
   --proxy-xds-address HOST:PORT
                               where they connect (default gatewarden.NAMESPACE.svc and the port of --xds-address)
+  --proxy-fallback-address HOST:PORT
+                              where they find \`gatewarden fallback\` (default: there is none)
   --issuer KIND/NAME          cert-manager issuer of the xDS certificate (default ClusterIssuer/gatewarden-ca)
   --require-policy=BOOL       a route without authentication answers 403 (default true)
   --log-dir DIR               where proxies write File sinks (default /var/log/gatewarden)
@@ -75,6 +79,7 @@ export function parseOperatorArguments(args: readonly string[]): Parsed<Operator
         "proxy-image": { type: "string", default: PROXY_IMAGE },
         "agent-image": { type: "string" },
         "proxy-xds-address": { type: "string" },
+        "proxy-fallback-address": { type: "string" },
         issuer: { type: "string", default: "ClusterIssuer/gatewarden-ca" },
         "require-policy": { type: "string", default: "true" },
         "log-dir": { type: "string", default: "/var/log/gatewarden" },
@@ -96,6 +101,9 @@ export function parseOperatorArguments(args: readonly string[]): Parsed<Operator
   const proxyAddress = values["proxy-xds-address"] ?? `gatewarden.${values.namespace}.svc:${xdsAddress.port}`;
   if (parseAddress(proxyAddress)?.host === undefined)
     return refuse(`--proxy-xds-address ${proxyAddress}: expected HOST:PORT`);
+  const fallbackAddress = values["proxy-fallback-address"];
+  if (fallbackAddress !== undefined && parseAddress(fallbackAddress)?.host === undefined)
+    return refuse(`--proxy-fallback-address ${fallbackAddress}: expected HOST:PORT`);
   const issuer = parseIssuer(values.issuer);
   if (issuer === undefined) return refuse(`--issuer ${values.issuer}: expected ClusterIssuer/NAME or Issuer/NAME`);
   const requirePolicy = values["require-policy"];
@@ -116,7 +124,12 @@ export function parseOperatorArguments(args: readonly string[]): Parsed<Operator
       infrastructure:
         values.infrastructure === "external"
           ? undefined
-          : { image: values["proxy-image"], agentImage: values["agent-image"], xdsAddress: proxyAddress },
+          : {
+              image: values["proxy-image"],
+              agentImage: values["agent-image"],
+              xdsAddress: proxyAddress,
+              fallbackAddress,
+            },
       issuer,
       requirePolicy: requirePolicy === "true",
       logDirectory: values["log-dir"],

@@ -1,7 +1,7 @@
 /** The operator's parts put together, and the order in which they come up and go down. What each does is in its own file. */
 import type { Change, Engine, EngineOptions, Kind, Output, ResourceChange } from "@gatewarden/core/world.ts";
 import { createXdsServer, type XdsServer } from "@gatewarden/xds/server/server.ts";
-import type { Address } from "./address.ts";
+import { addressText } from "./address.ts";
 import { createCertificateWriter } from "./certificates.ts";
 import { sleep, type Clock } from "./clock.ts";
 import type { OperatorConfig } from "./config.ts";
@@ -14,7 +14,7 @@ import { createJwksKeeper } from "./jwks/keeper.ts";
 import { openStoredKeySets } from "./jwks/stored.ts";
 import { createKubeClient } from "./kube/client.ts";
 import type { Credentials } from "./kube/credentials.ts";
-import { CLUSTER_WIDE_KINDS } from "./kube/kinds.ts";
+import { CLUSTER_WIDE_KINDS, OPTIONAL_KINDS } from "./kube/kinds.ts";
 import { createReferenced } from "./kube/referenced.ts";
 import { startReflector, type Reflector, type ReflectorState } from "./kube/reflector.ts";
 import { createServiceDirectory } from "./kube/services.ts";
@@ -23,6 +23,7 @@ import { errorText, type Log } from "./log.ts";
 import { createHold } from "./hold.ts";
 import { createLoop } from "./loop.ts";
 import type { Registry } from "./metrics.ts";
+import { createLastGood } from "./last-good/keeper.ts";
 import { createAccount } from "./replicas/account.ts";
 import { replicaAddress } from "./replicas/address.ts";
 import { createShare } from "./replicas/share.ts";
@@ -58,16 +59,9 @@ export interface Operator {
   stop(): Promise<void>;
 }
 
-/** Kinds whose CRD may be missing: without it nothing is lost but the feature. A missing one of the others would look like an empty cluster. */
-const OPTIONAL_KINDS: ReadonlySet<Kind> = new Set<Kind>([
-  "ReferenceGrant",
-  "BackendTLSPolicy",
-  "Certificate",
-  "ProxyConfig",
-]);
-/** A start does not wait longer than that for key sets of issuers that do not answer. */
 /** How long a leader that took over waits for what other replicas have to say, before it writes statuses. */
 const SETTLE_MS = 2_000;
+/** A start does not wait longer than that for key sets of issuers that do not answer. */
 const JWKS_WAIT_MS = 10_000;
 const POLL_MS = 10;
 const DRAIN_MS = 5_000;
@@ -100,6 +94,7 @@ export async function startOperator(parts: OperatorParts): Promise<Operator> {
   const account = createAccount(client);
   const xds: XdsServer = createXdsServer({
     authenticate: createTokenReviewer(client, clock, (outcome) => reviews.add(1, { outcome }), account.username),
+    hasStandIn: true,
     acceptReplica: (link) => share.accept(link),
     clock,
     log,
@@ -108,6 +103,7 @@ export async function startOperator(parts: OperatorParts): Promise<Operator> {
       if (keys === "all") publish(peers.recount(gateway));
       statuses.acknowledged(gateway, keys);
       share.changed(gateway, keys);
+      lastGood.changed(gateway);
     },
     onRefusedProxy(proxy) {
       const { gateway, node, version, reason, message } = proxy;
@@ -140,7 +136,9 @@ export async function startOperator(parts: OperatorParts): Promise<Operator> {
           resumeStatuses();
         });
       else resumeStatuses();
-      if (waitingFor === undefined) infrastructure?.resume();
+      if (waitingFor !== undefined) return;
+      infrastructure?.resume();
+      lastGood.resume();
     },
   });
   const leads = election.leads;
@@ -174,6 +172,20 @@ export async function startOperator(parts: OperatorParts): Promise<Operator> {
   metrics.gaugeFrom("gatewarden_replica_links", "Streams between this replica and others.", () => [
     { value: share.links() },
   ]);
+  const lastGoodWrites = metrics.counter(
+    "gatewarden_last_good_writes_total",
+    "Writes of last good configurations, by outcome.",
+  );
+  const lastGood = createLastGood({
+    client,
+    clock,
+    log,
+    namespace: config.namespace,
+    leads,
+    gateways: () => xds.gateways(),
+    snapshot: (gateway) => xds.snapshot(gateway),
+    onWrite: (outcome) => lastGoodWrites.add(1, { outcome }),
+  });
   const statusWrites = metrics.counter("gatewarden_status_writes_total", "Writes of statuses, by outcome.");
   const statuses = createStatusWriter({
     client,
@@ -320,10 +332,20 @@ export async function startOperator(parts: OperatorParts): Promise<Operator> {
     while (!(await condition()) && !stopping.signal.aborted) await sleep(clock, POLL_MS, stopping.signal);
   };
 
+  const recall = (gateway: string, snapshot: Buffer): void => {
+    try {
+      xds.seed(gateway, snapshot);
+    } catch (error) {
+      log.warn("a last good configuration is not understood", { gateway, error: errorText(error) });
+    }
+  };
+
   /** Rules R26: nothing is served before everything was read and evaluated, so no proxy ever gets less than it had. */
   const comeUp = async (): Promise<number> => {
     const began = clock.now();
+    const kept = lastGood.load();
     await poll(listed);
+    for (const { gateway, snapshot } of await kept) recall(gateway, snapshot);
     waitingFor = "the objects that policies and routes refer to";
     await loop.catchUp();
     const jwksUntil = clock.now() + JWKS_WAIT_MS;
@@ -345,7 +367,10 @@ export async function startOperator(parts: OperatorParts): Promise<Operator> {
     xdsPort = port;
     share.start();
     resumeStatuses();
-    if (leads()) infrastructure?.resume();
+    if (leads()) {
+      infrastructure?.resume();
+      lastGood.resume();
+    }
     return port;
   };
 
@@ -373,9 +398,4 @@ export async function startOperator(parts: OperatorParts): Promise<Operator> {
       await health.stop();
     },
   };
-}
-
-function addressText({ host, port }: Address): string {
-  if (host === undefined) return `[::]:${port}`;
-  return host.includes(":") ? `[${host}]:${port}` : `${host}:${port}`;
 }

@@ -40,6 +40,10 @@ export interface TestServer {
 export interface TestServerOptions {
   readonly authenticate?: (token: string) => Promise<Authentication>;
   readonly acceptReplica?: AcceptReplica;
+  readonly firstConfigurationOnly?: boolean;
+  readonly hasStandIn?: boolean;
+  /** Snapshots of an earlier server. */
+  readonly seeds?: readonly (readonly [gateway: string, snapshot: Buffer])[];
   readonly changes?: readonly ResourceChange[];
   readonly clock?: Clock;
   /** Default: a new one. */
@@ -70,6 +74,8 @@ export async function startServer(options: TestServerOptions = {}): Promise<Test
           : { ok: false, message: "unknown token" },
       ),
     ...(options.acceptReplica === undefined ? {} : { acceptReplica: options.acceptReplica }),
+    firstConfigurationOnly: options.firstConfigurationOnly === true,
+    hasStandIn: options.hasStandIn === true,
     clock,
     log: quiet,
     metrics: {
@@ -91,6 +97,7 @@ export async function startServer(options: TestServerOptions = {}): Promise<Test
   const server = createXdsServer(parts);
   const { certificate, privateKey } = issueServer(authority);
   server.setCertificate(certificate, privateKey);
+  for (const [gateway, snapshot] of options.seeds ?? []) server.seed(gateway, snapshot);
   await server.apply(options.changes ?? []);
   const port = await server.listen(`127.0.0.1:${String(options.port ?? 0)}`);
   const clients: AdsClient[] = [];

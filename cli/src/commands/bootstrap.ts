@@ -7,6 +7,8 @@ import { readFlags, wrongUsage } from "../flags.ts";
 const USAGE = `gatewarden bootstrap --gateway NS/NAME --xds-address HOST:PORT --token-file F --ca-file F [flags]
   --gateway NS/NAME        the Gateway that the proxy serves
   --xds-address HOST:PORT  where the operator is
+  --fallback-address HOST:PORT
+                           where \`gatewarden fallback\` is, for a start while no operator answers
   --token-file FILE        the token of ServiceAccount gateway-NAME in NS, audience gatewarden
   --ca-file FILE           ca.crt of ConfigMap gatewarden-ca
   --admin ADDRESS          unix:PATH or a loopback HOST:PORT (default: no administration interface)
@@ -21,6 +23,7 @@ export function bootstrap(args: readonly string[]): number {
     {
       gateway: { type: "string" },
       "xds-address": { type: "string" },
+      "fallback-address": { type: "string" },
       "token-file": { type: "string" },
       "ca-file": { type: "string" },
       admin: { type: "string" },
@@ -31,6 +34,7 @@ export function bootstrap(args: readonly string[]): number {
   );
   if (!flags.ok) return flags.exitCode;
   const { gateway, "xds-address": address, "token-file": tokenFile, "ca-file": caFile, admin } = flags.value;
+  const fallbackAddress = flags.value["fallback-address"];
   const nodeId = flags.value["node-id"];
   if (gateway === undefined || address === undefined || tokenFile === undefined || caFile === undefined)
     return wrongUsage("bootstrap", "--gateway, --xds-address, --token-file and --ca-file are needed", USAGE);
@@ -42,6 +46,7 @@ export function bootstrap(args: readonly string[]): number {
     const config = bootstrapOf({
       gateway,
       address,
+      ...(fallbackAddress === undefined ? {} : { fallbackAddress }),
       tokenFile,
       caFile,
       serverName: `gatewarden.${flags.value.namespace}.svc`,

@@ -17,6 +17,7 @@ export function infrastructureOptions(config: OperatorConfig): Pick<EngineOption
         bootstrap({
           gateway,
           address: place.xdsAddress,
+          ...(place.fallbackAddress === undefined ? {} : { fallbackAddress: place.fallbackAddress }),
           tokenFile,
           caFile,
           serverName,

@@ -37,6 +37,14 @@ export const CLUSTER_WIDE_KINDS: readonly KindInfo[] = [
   info("Certificate", "cert-manager.io", "v1", "certificates", { generation: false, readsStatus: true }),
 ];
 
+/** Kinds whose CRD may be missing: without it nothing is lost but the feature. A missing one of the others would look like an empty cluster. */
+export const OPTIONAL_KINDS: ReadonlySet<Kind> = new Set<Kind>([
+  "ReferenceGrant",
+  "BackendTLSPolicy",
+  "Certificate",
+  "ProxyConfig",
+]);
+
 /** Kinds that are read by reference only, object by object. */
 export const REFERENCED_KINDS: Readonly<Record<"Secret" | "ConfigMap", KindInfo>> = {
   Secret: info("Secret", "", "v1", "secrets", { generation: false }),

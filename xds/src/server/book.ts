@@ -5,8 +5,10 @@
 import type { Clock, Refusal, ResourceKey, ResourceReport, ResourceStatus, ResourceType } from "../types.ts";
 import { RESOURCE_TYPES } from "../types.ts";
 import type { Content } from "./content.ts";
-import { createEntry, type Entry, isQuarantined, reportOf, statusOf } from "./entry.ts";
+import { choose, createEntry, type Entry, isQuarantined, reportOf, statusOf } from "./entry.ts";
+import { createFormer } from "./former.ts";
 import { createKept } from "./kept.ts";
+import type { Kept } from "../snapshot.ts";
 import type { Proxy, Subscriber } from "./proxy.ts";
 import type { Encoded } from "./encode.ts";
 
@@ -26,6 +28,14 @@ export interface Book {
   /** Proxies that count, and those that are on their way to it. */
   proxies(): { readonly complete: number; readonly joining: number };
   publish(changes: readonly Encoded[]): void;
+  /** What a new proxy would get, each resource in its last good version. */
+  lastGood(): readonly Kept[];
+  /** What was good in an earlier process: stands in for what is refused now. Before the first publication. */
+  seed(kept: readonly Kept[]): void;
+  /** What was seeded and is not there now is gone. */
+  endSeeding(): void;
+  /** Names of a type that a proxy may have which does not say so. */
+  former(type: ResourceType): Iterable<string>;
 
   /** A stream of a node begins. `resumes` says that its client has configuration from an earlier stream. */
   attach(node: string, stream: Subscriber, resumes: boolean): Proxy;
@@ -50,6 +60,8 @@ export function createBook(clock: Clock, events: BookEvents): Book {
   const resources = new Map<ResourceType, Map<string, Entry>>(RESOURCE_TYPES.map((type) => [type, new Map()]));
   const proxies = new Set<Proxy>();
   const changed = new Set<Entry | "all">();
+  const seeds = new Map<string, Kept>(); // by type and name
+  const former = createFormer();
 
   const entriesOf = (type: ResourceType): Map<string, Entry> => resources.get(type) ?? new Map<string, Entry>();
   const kept = createKept(entriesOf);
@@ -115,6 +127,9 @@ export function createBook(clock: Clock, events: BookEvents): Book {
         if (change.present) kept.forget(entry);
         else if (kept.holds(entry)) return [];
         if (!write(entry, change)) return [];
+        if (known === undefined) recall(entry);
+        if (entry.present) former.delete(entry.type, entry.name);
+        else former.add(entry.type, entry.name);
         entries.set(change.name, entry);
         if (change.refusal !== undefined) events.onQuarantine(entry, change.refusal);
         return [{ entry, isNew: known === undefined }];
@@ -128,6 +143,21 @@ export function createBook(clock: Clock, events: BookEvents): Book {
       for (const stream of streams()) stream.flush();
       for (const { entry } of touched) forget(entry);
     },
+    lastGood: () =>
+      RESOURCE_TYPES.flatMap((type) =>
+        [...entriesOf(type).values()].flatMap((entry): readonly Kept[] => {
+          const content = entry.present ? (entry.good ?? choose(entry, NEW_PROXY)) : undefined;
+          return content === undefined ? [] : [[type, entry.name, content]];
+        }),
+      ),
+    seed(kept) {
+      for (const one of kept) seeds.set(`${one[0]} ${one[1]}`, one);
+    },
+    endSeeding() {
+      for (const [type, name] of seeds.values()) if (!entriesOf(type).has(name)) former.add(type, name);
+      seeds.clear();
+    },
+    former: (type) => former.names(type),
     attach(node, stream, resumes) {
       // Several proxies may run from one bootstrap, so only one that is away can be the one that comes.
       const known = [...proxies].find((proxy) => proxy.node === node && proxy.stream === undefined);
@@ -189,6 +219,13 @@ export function createBook(clock: Clock, events: BookEvents): Book {
     isEmpty: () => proxies.size === 0 && [...resources.values()].every((entries) => entries.size === 0),
   };
 
+  function recall(entry: Entry): void {
+    const [, , content] = seeds.get(`${entry.type} ${entry.name}`) ?? [];
+    if (content === undefined || !entry.present) return;
+    entry.good = entry.wanted?.version === content.version ? entry.wanted : content;
+    entry.fallback = undefined;
+  }
+
   /** The last refusal is over: what was kept for its old version goes. */
   function releaseKept(): void {
     for (const entry of kept.take()) {
@@ -208,6 +245,7 @@ export function createBook(clock: Clock, events: BookEvents): Book {
   }
 }
 
+const NEW_PROXY = { holds: false, refused: undefined } as const;
 const REMOVED = { present: false, content: undefined, refusal: undefined, fallback: undefined, endpoint: undefined };
 
 /** Takes new content over; false where nothing is new. Whatever was refused before is forgotten with the content. */

@@ -14,6 +14,10 @@ export interface CallParts {
   readonly gate: Gate;
   readonly bookOf: (gateway: string) => Book;
   readonly onRefusedProxy: (proxy: RefusedProxy) => void;
+  /** Only first configurations are served (server.ts). */
+  readonly firstOnly: boolean;
+  /** Another server stands in for this one. */
+  readonly standIn: boolean;
   /** The call is over; the gateway it served, if it came that far. */
   readonly onEnd: (gateway: string | undefined) => void;
 }
@@ -24,6 +28,9 @@ export interface ServedCall {
 
 /** A client that says nothing holds no place for longer. */
 const FIRST_REQUEST_LIMIT_MS = 15_000;
+
+/** Between a proxy's first complete configuration and its being sent away from a server that stands in. */
+const STAY_MS = 1_000;
 
 export function serveCall(
   { call, identity, protocol }: { readonly call: Call; readonly identity: Identity; readonly protocol: Protocol },
@@ -39,6 +46,7 @@ export function serveCall(
     over = true;
     stopExpiry();
     stopFirst();
+    stopLeave();
     stream?.close();
     metrics.streams(-1);
     log.debug("stream closed", { gateway });
@@ -55,8 +63,17 @@ export function serveCall(
     if (request.node === undefined) throw new CallError(status.INVALID_ARGUMENT, "the first request must carry a node");
     const { node } = request;
     admit(node, identity, parts.onRefusedProxy);
+    if (parts.firstOnly && request.resumes)
+      throw new CallError(status.UNAVAILABLE, "only proxies without configuration are served here");
     gateway = node.cluster;
-    log.info("proxy connected", { gateway, node: node.id, version: node.version, protocol, resumes: request.resumes });
+    log.info("proxy connected", {
+      gateway,
+      node: node.id,
+      version: node.version,
+      protocol,
+      resumes: request.resumes,
+      standIn: parts.standIn,
+    });
     const transport = {
       send(bytes: Buffer) {
         if (!over) call.write(bytes);
@@ -64,8 +81,18 @@ export function serveCall(
       end: (code: "UNAVAILABLE" | "RESOURCE_EXHAUSTED", message: string) => end(status[code], message),
     };
     const book = parts.bookOf(gateway);
-    return new AdsStream({ protocol, node: node.id, resumes: request.resumes }, { book, transport, clock, metrics });
+    return new AdsStream(
+      { protocol, node: node.id, resumes: request.resumes, standIn: parts.standIn },
+      { book, transport, clock, metrics, onComplete },
+    );
   };
+
+  /** It has what it needs: from now on it is to look for the one whom this one stands in for. */
+  const onComplete = (): void => {
+    if (parts.firstOnly)
+      stopLeave = clock.after(STAY_MS, () => end(status.UNAVAILABLE, "that was the first configuration"));
+  };
+  let stopLeave = (): void => undefined;
 
   metrics.streams(1);
   const stopExpiry = clock.after(identity.expiresAtMs - clock.now(), () =>

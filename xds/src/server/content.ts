@@ -25,7 +25,19 @@ const VERSION_LENGTH = 16;
  */
 export function encodeContent(name: string, json: JsonObject, packer?: Packer): Content {
   const any = encodeAny(json);
-  return contentOf(name, hash("sha256", any, "base64url").slice(0, VERSION_LENGTH), any, packer);
+  return contentOf(name, versionOf(any), any, packer);
+}
+
+/** Field numbers of what {@link Content.delta} holds. */
+export const DELTA_FIELDS = { resources: RESPONSE_RESOURCES, ...RESOURCE } as const;
+
+/** The content of an Any that was encoded before. */
+export function restoredContent(name: string, any: Uint8Array): Content {
+  return contentOf(name, versionOf(any), any);
+}
+
+function versionOf(any: Uint8Array): string {
+  return hash("sha256", any, "base64url").slice(0, VERSION_LENGTH);
 }
 
 function contentOf(name: string, version: string, any: Uint8Array, packer?: Packer): Content {

@@ -19,6 +19,7 @@ import { type Encoded, encodeInSlices } from "./encode.ts";
 import { createPacker } from "./pack.ts";
 import { type Call, CallError, createGate, endingOf, handlersOf, type Identity, servicesOf } from "./gate.ts";
 import { type AcceptReplica, REPLICAS, serveReplicas, SHARE_PATH } from "./replicas.ts";
+import { decodeSnapshot, encodeSnapshot } from "../snapshot.ts";
 import { serveCall } from "./call.ts";
 import type { Protocol } from "./discovery.ts";
 
@@ -29,6 +30,13 @@ export interface XdsServerOptions {
   readonly metrics: Metrics;
   /** Statuses of these resources may differ now; "all" when a proxy came, went or became complete. Never called during a call of yours. */
   readonly onChange: (gateway: string, keys: readonly ResourceKey[] | "all") => void;
+  /**
+   * For a server that stands in: a proxy gets its first configuration here and is then sent away, and one that has some already is not
+   * served, since what is here may be older.
+   */
+  readonly firstConfigurationOnly?: boolean;
+  /** There is such a server for this one: a new proxy is told of what it may have from there and should not. */
+  readonly hasStandIn?: boolean;
   /** A replica of this operator connects. Without it none may. */
   readonly acceptReplica?: AcceptReplica;
   /** A proxy with a good token was turned away. */
@@ -51,6 +59,12 @@ export interface XdsServer {
   apply(changes: readonly ResourceChange[]): Promise<void>;
   /** Binds `host:port` and answers the port. Only after the first complete configuration was applied (rule R26). */
   listen(address: string): Promise<number>;
+  /** What a new proxy of the gateway would get, in last good versions; undefined where there is nothing. It holds keys. */
+  snapshot(gateway: string): Buffer | undefined;
+  /** Snapshots of an earlier process, before the first {@link apply}: what was good then stands in for what is refused now. Throws for other bytes. */
+  seed(gateway: string, snapshot: Uint8Array): void;
+  /** Makes a snapshot the whole of a gateway's resources; undefined: it has none. Throws for other bytes. */
+  serve(gateway: string, snapshot: Uint8Array | undefined): void;
   status(gateway: string, key: ResourceKey): ResourceStatus;
   /** The same with the version that it is about, for other replicas. */
   report(gateway: string, key: ResourceKey): ResourceReport;
@@ -99,6 +113,7 @@ export function createXdsServer(options: XdsServerOptions): XdsServer {
   const certificate = createServerCertificate();
   const gate = createGate(options);
   const server = new Server(CHANNEL_OPTIONS);
+  const firstOnly = options.firstConfigurationOnly === true;
   const queue: (readonly ResourceChange[])[] = [];
   let working = false;
   let published = Promise.resolve();
@@ -134,7 +149,17 @@ export function createXdsServer(options: XdsServerOptions): XdsServer {
     }
     const served = serveCall(
       { call, identity, protocol },
-      { clock, log, metrics, gate, bookOf, onRefusedProxy: options.onRefusedProxy, onEnd },
+      {
+        clock,
+        log,
+        metrics,
+        gate,
+        bookOf,
+        onRefusedProxy: options.onRefusedProxy,
+        onEnd,
+        firstOnly,
+        standIn: options.hasStandIn === true,
+      },
     );
     calls.add(served);
     function onEnd(gateway: string | undefined): void {
@@ -161,12 +186,32 @@ export function createXdsServer(options: XdsServerOptions): XdsServer {
       return published;
     },
     listen(address) {
+      for (const book of books.values()) book.endSeeding();
       if (!certificate.isSet()) return Promise.reject(new Error("no certificate to serve with"));
       return new Promise((resolve, reject) => {
         server.bindAsync(address, certificate.credentials, (error, port) =>
           error === null ? resolve(port) : reject(error),
         );
       });
+    },
+    snapshot(gateway) {
+      const kept = books.get(gateway)?.lastGood() ?? [];
+      return kept.length === 0 ? undefined : encodeSnapshot(kept);
+    },
+    seed: (gateway, snapshot) => bookOf(gateway).seed(decodeSnapshot(snapshot)),
+    serve(gateway, snapshot) {
+      const kept = snapshot === undefined ? [] : decodeSnapshot(snapshot);
+      const names = new Set(kept.map(([type, name]) => `${type} ${name}`));
+      const book = bookOf(gateway);
+      const gone = RESOURCE_TYPES.flatMap((type) =>
+        [...book.entries(type).keys()].flatMap((name) => (names.has(`${type} ${name}`) ? [] : [{ type, name }])),
+      );
+      const base = { gateway, refusal: undefined, fallback: undefined, endpoint: undefined };
+      book.publish([
+        ...kept.map(([type, name, content]) => ({ ...base, type, name, content, present: true })),
+        ...gone.map(({ type, name }) => ({ ...base, type, name, content: undefined, present: false })),
+      ]);
+      release(gateway);
     },
     status: (gateway, key) => books.get(gateway)?.status(key) ?? { state: "absent" },
     report: (gateway, key) => books.get(gateway)?.report(key) ?? NOTHING,

@@ -44,8 +44,19 @@ export class AdsStream implements Subscriber {
   #complete = false;
 
   constructor(
-    options: { readonly protocol: Protocol; readonly node: string; readonly resumes: boolean },
-    parts: { readonly book: Book; readonly transport: Transport; readonly clock: Clock; readonly metrics: Metrics },
+    options: {
+      readonly protocol: Protocol;
+      readonly node: string;
+      readonly resumes: boolean;
+      readonly standIn: boolean;
+    },
+    parts: {
+      readonly book: Book;
+      readonly transport: Transport;
+      readonly clock: Clock;
+      readonly metrics: Metrics;
+      readonly onComplete: () => void;
+    },
   ) {
     this.#protocol = options.protocol;
     this.#transport = parts.transport;
@@ -56,10 +67,11 @@ export class AdsStream implements Subscriber {
     this.#completeness = watchCompleteness(subscriptions, parts.book, parts.clock, () => {
       this.#complete = true;
       parts.book.completed(this.#client.proxy);
+      parts.onComplete();
       this.flush();
     });
     const proxy = parts.book.attach(options.node, this, options.resumes);
-    this.#client = { book: parts.book, proxy, resumes: options.resumes };
+    this.#client = { book: parts.book, proxy, resumes: options.resumes, standIn: options.standIn };
   }
 
   request(request: Request): void {

@@ -9,6 +9,8 @@ export interface Client {
   readonly proxy: Proxy;
   /** It has configuration from an earlier stream, and may have refused some of it there. */
   readonly resumes: boolean;
+  /** It may have configuration from a server that stands in, without saying so. */
+  readonly standIn: boolean;
 }
 
 export interface NameChanges {
@@ -36,6 +38,8 @@ export function subscribe(
     subscription.wildcard = true;
     subscription.mustAnswer = Object.keys(initialVersions).length === 0;
     for (const entry of entries.values()) introduce(client, subscription, entry, initialVersions[entry.name]);
+    if (!client.resumes && client.standIn)
+      for (const name of client.book.former(subscription.type)) subscription.gone.add(name);
   }
   for (const name of names.subscribe) {
     if (name === "*") continue;

@@ -1,0 +1,46 @@
+/** Everything that a new proxy of one gateway would get, as bytes that outlive the process. The bytes hold keys and certificates. */
+import { BinaryReader } from "@bufbuild/protobuf/wire";
+import { type Content, DELTA_FIELDS, restoredContent } from "./server/content.ts";
+import { RESOURCE_TYPES, type ResourceType } from "./types.ts";
+
+/** One resource of a snapshot. */
+export type Kept = readonly [type: ResourceType, name: string, content: Content];
+
+/** The format's own version: what another one wrote is not read. */
+const MAGIC = Buffer.from("gatewarden last good 1\n");
+
+/** Per resource: a byte for its type, and the field that a delta response carries it in, which says its own length. */
+export function encodeSnapshot(kept: Iterable<Kept>): Buffer {
+  const parts: Uint8Array[] = [MAGIC];
+  for (const [type, , content] of kept) parts.push(Uint8Array.of(RESOURCE_TYPES.indexOf(type)), content.delta);
+  return Buffer.concat(parts);
+}
+
+/** Throws where the bytes are no snapshot of this version. */
+export function decodeSnapshot(bytes: Uint8Array): readonly Kept[] {
+  if (Buffer.compare(bytes.subarray(0, MAGIC.length), MAGIC) !== 0) throw new Error("not a snapshot of this version");
+  const reader = new BinaryReader(bytes.subarray(MAGIC.length));
+  const kept: Kept[] = [];
+  while (reader.pos < reader.len) {
+    const type = RESOURCE_TYPES[reader.uint32()]; // one byte: there are few types
+    const [field] = reader.tag();
+    if (type === undefined || field !== DELTA_FIELDS.resources) throw new Error("a broken snapshot");
+    const { name, any } = parseResource(reader.bytes());
+    kept.push([type, name, restoredContent(name, any)]);
+  }
+  return kept;
+}
+
+function parseResource(bytes: Uint8Array): { readonly name: string; readonly any: Uint8Array } {
+  const reader = new BinaryReader(bytes);
+  let name = "";
+  let any: Uint8Array | undefined;
+  while (reader.pos < reader.len) {
+    const [field, type] = reader.tag();
+    if (field === DELTA_FIELDS.name) name = reader.string();
+    else if (field === DELTA_FIELDS.resource) any = reader.bytes();
+    else reader.skip(type);
+  }
+  if (name === "" || any === undefined) throw new Error("a broken snapshot");
+  return { name, any };
+}
