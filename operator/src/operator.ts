@@ -75,7 +75,6 @@ export async function startOperator(parts: OperatorParts): Promise<Operator> {
     waitingFor: () => waitingFor,
     metrics: () => metrics.render(),
   });
-
   const requests = metrics.counter("gatewarden_kube_requests_total", "Requests to the API server, by verb and status.");
   const client = createKubeClient(parts.credentials, clock, (verb, status) =>
     requests.add(1, { verb, status: String(status) }),
