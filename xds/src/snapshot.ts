@@ -1,4 +1,5 @@
 /** Everything that a new proxy of one gateway would get, as bytes that outlive the process. The bytes hold keys and certificates. */
+import { setImmediate as turn } from "node:timers/promises";
 import { BinaryReader } from "@bufbuild/protobuf/wire";
 import { type Content, DELTA_FIELDS, restoredContent } from "./server/content.ts";
 import { RESOURCE_TYPES, type ResourceType } from "./types.ts";
@@ -6,13 +7,22 @@ import { RESOURCE_TYPES, type ResourceType } from "./types.ts";
 /** One resource of a snapshot. */
 export type Kept = readonly [type: ResourceType, name: string, content: Content];
 
+/** Contents may be packed: between slices of unpacking proxies are answered. */
+const SLICE_MS = 5;
+
 /** The format's own version: what another one wrote is not read. */
 const MAGIC = Buffer.from("gatewarden last good 1\n");
 
 /** Per resource: a byte for its type, and the field that a delta response carries it in, which says its own length. */
-export function encodeSnapshot(kept: Iterable<Kept>): Buffer {
+export async function encodeSnapshot(kept: Iterable<Kept>): Promise<Buffer> {
   const parts: Uint8Array[] = [MAGIC];
-  for (const [type, , content] of kept) parts.push(Uint8Array.of(RESOURCE_TYPES.indexOf(type)), content.delta);
+  let began = performance.now();
+  for (const [type, , content] of kept) {
+    parts.push(Uint8Array.of(RESOURCE_TYPES.indexOf(type)), content.delta);
+    if (performance.now() - began < SLICE_MS) continue;
+    await turn();
+    began = performance.now();
+  }
   return Buffer.concat(parts);
 }
 

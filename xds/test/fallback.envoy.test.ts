@@ -64,7 +64,7 @@ describe("a server that stands in", () => {
   /** What the first server would give, as it keeps it. */
   const kept = async (more: readonly ResourceChange[] = []): Promise<Buffer> => {
     const server = await start(firstPort, [...resources(), ...more]);
-    const snapshot = server.server.snapshot(GATEWAY);
+    const snapshot = await server.server.snapshot(GATEWAY);
     await stop(server);
     if (snapshot === undefined) throw new Error("nothing was kept");
     return snapshot;

@@ -24,7 +24,7 @@ describe("a snapshot of an earlier process", () => {
   it("is what a new proxy gets in place of what another has refused", async () => {
     const before = await start({ changes: [scope("a", "good")] });
     const good = await scopesOf(before);
-    const snapshot = before.server.snapshot(GATEWAY);
+    const snapshot = await before.server.snapshot(GATEWAY);
     const change = scope("a", "bad", scopeJson("a", "closed"));
     const now = await start({ changes: [change], seeds: [[GATEWAY, snapshot ?? Buffer.alloc(0)]] });
     const bad = await scopesOf(now, "missing ]");
@@ -35,7 +35,7 @@ describe("a snapshot of an earlier process", () => {
 
   it("changes nothing where the content is the same, and is forgotten where it is not asked for", async () => {
     const before = await start({ changes: [scope("a", "good"), scope("b", "good")] });
-    const snapshot = before.server.snapshot(GATEWAY) ?? Buffer.alloc(0);
+    const snapshot = (await before.server.snapshot(GATEWAY)) ?? Buffer.alloc(0);
     const now = await start({ changes: [scope("a", "good")], seeds: [[GATEWAY, snapshot]] });
     expect((await scopesOf(now)).map((resource) => (resource as { readonly name: string }).name)).toEqual(["a"]);
     await now.server.apply([scope("b", "new")]);

@@ -27,7 +27,7 @@ export interface LastGoodOptions {
   readonly namespace: string;
   readonly leads: () => boolean;
   readonly gateways: () => readonly string[];
-  readonly snapshot: (gateway: string) => Buffer | undefined;
+  readonly snapshot: (gateway: string) => Promise<Buffer | undefined>;
   /** `written`, `failed`, `too_large`, for metrics. */
   readonly onWrite?: (outcome: string) => void;
 }
@@ -67,7 +67,7 @@ export function createLastGood(options: LastGoodOptions): LastGood {
     let size = 0;
     for (const gateway of [...options.gateways()].sort()) {
       if (shardOf(gateway) !== shard) continue;
-      const snapshot = options.snapshot(gateway);
+      const snapshot = await options.snapshot(gateway);
       if (snapshot === undefined) continue;
       const packed = await packSnapshot({ gateway, snapshot });
       if (size + packed.length > LARGEST_SHARD_BYTES) {

@@ -60,7 +60,7 @@ export interface XdsServer {
   /** Binds `host:port` and answers the port. Only after the first complete configuration was applied (rule R26). */
   listen(address: string): Promise<number>;
   /** What a new proxy of the gateway would get, in last good versions; undefined where there is nothing. It holds keys. */
-  snapshot(gateway: string): Buffer | undefined;
+  snapshot(gateway: string): Promise<Buffer | undefined>;
   /** Snapshots of an earlier process, before the first {@link apply}: what was good then stands in for what is refused now. Throws for other bytes. */
   seed(gateway: string, snapshot: Uint8Array): void;
   /** Makes a snapshot the whole of a gateway's resources; undefined: it has none. Throws for other bytes. */
@@ -194,9 +194,9 @@ export function createXdsServer(options: XdsServerOptions): XdsServer {
         );
       });
     },
-    snapshot(gateway) {
+    async snapshot(gateway) {
       const kept = books.get(gateway)?.lastGood() ?? [];
-      return kept.length === 0 ? undefined : encodeSnapshot(kept);
+      return kept.length === 0 ? undefined : await encodeSnapshot(kept);
     },
     seed: (gateway, snapshot) => bookOf(gateway).seed(decodeSnapshot(snapshot)),
     serve(gateway, snapshot) {
