@@ -43,7 +43,7 @@ export async function install(cluster: Cluster): Promise<void> {
   await cluster.apply(readManifests(join(REPOSITORY, "crds", "out")));
   await cluster.kubectl(["wait", "--for=condition=Established", "customresourcedefinitions", "--all", "--timeout=60s"]);
   await cluster.apply(`{"apiVersion":"v1","kind":"Namespace","metadata":{"name":"${OPERATOR_NAMESPACE}"}}`);
-  for (const file of ["rbac.yaml", "overrides.yaml"])
+  for (const file of ["rbac.yaml", "overrides.yaml", "fallback.yaml"])
     await cluster.apply(readFileSync(join(REPOSITORY, "operator", "deploy", file), "utf8"));
   await cluster.apply(`${ISSUER}\n---${CLASS}`);
   await cluster.waitForCondition({ resource: "clusterissuers.cert-manager.io", name: "gatewarden-ca" }, "Ready");

@@ -30,6 +30,10 @@ export interface OperatorOptions {
   readonly directory: string;
   /** Further flags. */
   readonly flags?: readonly string[];
+  /** Default `operator`. */
+  readonly command?: "operator" | "fallback";
+  /** Default: the operator's. */
+  readonly account?: string;
 }
 
 const ADDRESS = "127.0.0.1";
@@ -41,7 +45,7 @@ export async function startOperator(cluster: Cluster, options: OperatorOptions):
   const xdsAddress = `${ADDRESS}:${String(xdsPort)}`;
   const metricsAddress = `${ADDRESS}:${String(metricsPort)}`;
   const logFile = join(options.directory, "operator.log");
-  const kubeconfig = await writeOperatorKubeconfig(cluster, options.directory);
+  const kubeconfig = await writeKubeconfig(cluster, options.directory, options.account ?? OPERATOR_ACCOUNT);
   const flags = ["--namespace", OPERATOR_NAMESPACE, "--xds-address", xdsAddress, "--metrics-address", metricsAddress];
   let running: ManagedProcess | undefined;
   const endpoint: OperatorHandle["endpoint"] = async (path) => {
@@ -50,7 +54,7 @@ export async function startOperator(cluster: Cluster, options: OperatorOptions):
   };
   const start = async (): Promise<void> => {
     const process = await startGatewarden(
-      ["operator", "--kubeconfig", kubeconfig, ...flags, ...(options.flags ?? [])],
+      [options.command ?? "operator", "--kubeconfig", kubeconfig, ...flags, ...(options.flags ?? [])],
       logFile,
     );
     running = process;
@@ -76,9 +80,9 @@ export async function startOperator(cluster: Cluster, options: OperatorOptions):
   };
 }
 
-/** A kubeconfig with a token of the operator's ServiceAccount. */
-async function writeOperatorKubeconfig(cluster: Cluster, directory: string): Promise<string> {
-  const args = ["create", "token", OPERATOR_ACCOUNT, "--namespace", OPERATOR_NAMESPACE, "--duration", "24h"];
+/** A kubeconfig with a token of a ServiceAccount of the operator's namespace. */
+async function writeKubeconfig(cluster: Cluster, directory: string, account: string): Promise<string> {
+  const args = ["create", "token", account, "--namespace", OPERATOR_NAMESPACE, "--duration", "24h"];
   const token = (await cluster.kubectl(args)).trim();
   const view = await cluster.kubectl(["config", "view", "--raw", "--minify", "--flatten", "--output", "json"]);
   const { clusters } = JSON.parse(view) as { readonly clusters: readonly [{ readonly cluster: unknown }] };
@@ -87,8 +91,8 @@ async function writeOperatorKubeconfig(cluster: Cluster, directory: string): Pro
     apiVersion: "v1",
     kind: "Config",
     clusters: [{ name: "tests", cluster: clusters[0].cluster }],
-    users: [{ name: OPERATOR_ACCOUNT, user: { token } }],
-    contexts: [{ name: "tests", context: { cluster: "tests", user: OPERATOR_ACCOUNT } }],
+    users: [{ name: account, user: { token } }],
+    contexts: [{ name: "tests", context: { cluster: "tests", user: account } }],
     "current-context": "tests",
   };
   writeFileSync(file, JSON.stringify(config), { mode: 0o600 });

@@ -12,6 +12,8 @@ export interface ProxyOptions {
   readonly namespace: string;
   readonly gateway: string;
   readonly xdsAddress: string;
+  /** A `gatewarden fallback`. */
+  readonly fallbackAddress?: string;
   readonly directory: string;
   /** Default `ready`; `started` for a proxy that is not to get any configuration. */
   readonly wait?: "ready" | "started";
@@ -34,6 +36,7 @@ export async function startProxy(cluster: Cluster, api: Api, options: ProxyOptio
   });
   writeFileSync(caFile, await publishedAuthority(api));
   const flags = ["--gateway", `${options.namespace}/${options.gateway}`, "--xds-address", options.xdsAddress];
+  if (options.fallbackAddress !== undefined) flags.push("--fallback-address", options.fallbackAddress);
   const { stdout } = await gatewarden(["bootstrap", ...flags, "--token-file", tokenFile, "--ca-file", caFile]);
   return startEnvoy({
     bootstrap: JSON.parse(stdout) as Bootstrap,

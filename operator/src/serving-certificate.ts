@@ -4,6 +4,7 @@
  */
 import { createPrivateKey, X509Certificate } from "node:crypto";
 import type { KubeObject } from "@gatewarden/core/world.ts";
+import { mergeAuthorities, sameAuthorities } from "./authorities.ts";
 import { MANAGED_BY_LABEL } from "./certificates.ts";
 import { sleep, type Clock } from "./clock.ts";
 import type { IssuerRef } from "./config.ts";
@@ -40,12 +41,20 @@ export interface ServingCertificateOptions {
 export interface ServingCertificate {
   /** A pair was handed on. */
   readonly ready: () => boolean;
-  /** The authority of the newest pair. */
+  /** The authorities of the newest pair and of the one that is shown. */
   readonly caPem: () => string | undefined;
   /** Called when this process becomes the one that writes. */
   resume(): void;
   stop(): Promise<void>;
 }
+
+/**
+ * A pair of another authority is shown only after that long, while the pair before it is good: proxies are told of the new authority at once,
+ * and those in the cluster are started anew one after the other to trust it.
+ */
+const OVERLAP_MS = 600_000;
+/** The old pair is not shown any more that long before it ends. */
+const END_MARGIN_MS = 60_000;
 
 /** What we wrote is looked at again that often: somebody may have deleted it. */
 const CHECK_EVERY_MS = 300_000;
@@ -55,9 +64,28 @@ export function startServingCertificate(options: ServingCertificateOptions): Ser
   const stopping = new AbortController();
   const backoff = createBackoff(clock, 1_000, 30_000);
   let pair: ServingPair | undefined;
+  let shown: ServingPair | undefined;
+  let cancelHeld = (): void => undefined;
   let wakeUp = new AbortController();
 
   const wake = (): void => wakeUp.abort();
+
+  /** `pair` is the newest one; `shown` is behind it while another authority comes in. */
+  const take = (next: ServingPair): void => {
+    if (next.certPem === pair?.certPem && next.caPem === pair.caPem) return;
+    cancelHeld();
+    pair = next;
+    const waitMs = shown === undefined || sameAuthorities(shown.caPem, next.caPem) ? 0 : overlapOf(shown, clock.now());
+    if (waitMs <= 0) show(next);
+    else {
+      log.info("the xDS server keeps its certificate until proxies trust the new authority", { waitMs });
+      cancelHeld = clock.after(waitMs, () => show(next));
+    }
+  };
+  const show = (next: ServingPair): void => {
+    shown = next;
+    options.onPair(next);
+  };
 
   const reflector = startReflector({
     kind: REFERENCED_KINDS.Secret,
@@ -78,8 +106,7 @@ export function startServingCertificate(options: ServingCertificateOptions): Ser
           });
           return;
         }
-        pair = read.pair;
-        options.onPair(pair);
+        take(read.pair);
         wake();
       },
     },
@@ -99,13 +126,17 @@ export function startServingCertificate(options: ServingCertificateOptions): Ser
     return true;
   };
 
-  const publishCa = (caPem: string) => {
+  const publishCa = async (caPem: string) => {
     const path = objectPath(REFERENCED_KINDS.ConfigMap, namespace, CA_CONFIG_MAP);
+    const got = await client.get(path, { signal: stopping.signal });
+    if (!got.ok && got.failure.status !== 404) return got;
+    const before = got.ok ? ((got.value["data"] ?? {}) as Readonly<Record<string, string>>)["ca.crt"] : undefined;
+    const authorities = mergeAuthorities(caPem, before ?? "", clock.now());
     const object = {
       apiVersion: "v1",
       kind: "ConfigMap",
       metadata: { name: CA_CONFIG_MAP, namespace, labels: { [MANAGED_BY_LABEL]: FIELD_MANAGER } },
-      data: { "ca.crt": caPem },
+      data: { "ca.crt": authorities },
     };
     return client.apply(path, object, true, { signal: stopping.signal });
   };
@@ -126,14 +157,21 @@ export function startServingCertificate(options: ServingCertificateOptions): Ser
 
   return {
     ready: () => pair !== undefined,
-    caPem: () => pair?.caPem,
+    caPem: () => pair && mergeAuthorities(pair.caPem, shown?.caPem ?? "", clock.now()),
     resume: wake,
     async stop() {
       stopping.abort(new Error("stopped"));
+      cancelHeld();
       wake();
       await Promise.all([running, reflector.stop()]);
     },
   };
+}
+
+/** How long the pair may still be shown in place of one of another authority. */
+function overlapOf({ certPem }: ServingPair, nowMs: number): number {
+  const endMs = Date.parse(new X509Certificate(certPem).validTo) - END_MARGIN_MS;
+  return Math.min(OVERLAP_MS, endMs - nowMs);
 }
 
 function certificateObject(namespace: string, issuer: IssuerRef): KubeObject {
