@@ -127,6 +127,34 @@ describe("the status writer", () => {
     expect(writer.waiting()).toBe(0);
   });
 
+  test("a Gateway's counts are written once a second for all routes that come, a condition at once", async () => {
+    const gateway: ObjectKey = { kind: "Gateway", namespace: "shop", name: "web" };
+    stored.set("web", { metadata: { name: "web", namespace: "shop", generation: 1, resourceVersion: "1" } });
+    const put = (attachedRoutes: number, reason = "Accepted"): void => {
+      const condition = { status: "True", message: "", observedGeneration: 1 } as const;
+      const conditions = [{ ...condition, type: "Accepted", reason }];
+      const listener = { name: "http", supportedKinds: [], attachedRoutes, conditions };
+      const wanted: ObjectStatus = { kind: "Gateway", generation: 1, conditions, addresses: [], listeners: [listener] };
+      writer.update([{ key: gateway, status: wanted }]);
+    };
+    const counted = (): number | undefined =>
+      (stored.get("web")?.status as { readonly listeners?: readonly { readonly attachedRoutes: number }[] } | undefined)
+        ?.listeners?.[0]?.attachedRoutes;
+    put(0);
+    await clock.advance(100);
+    expect([writes(), counted()]).toEqual([["web"], 0]);
+    for (let routes = 1; routes <= 10; routes += 1) {
+      put(routes);
+      await clock.advance(50);
+    }
+    expect(writes()).toEqual(["web"]);
+    await clock.advance(1_000);
+    expect([writes(), counted()]).toEqual([["web", "web"], 10]);
+    put(11, "Pending");
+    await clock.advance(50);
+    expect([writes(), counted()]).toEqual([["web", "web", "web"], 11]);
+  });
+
   test("does not write what a process before it wrote already", async () => {
     add("a");
     await clock.advance(1_000);

@@ -11,6 +11,7 @@ import { apiVersion, keyOf, keyText, kindInfo, objectPath } from "../kube/kinds.
 import type { Log } from "../log.ts";
 import { composeStatus, STATUS_METHOD, type ComposeContext } from "./compose.ts";
 import { isNeverForced, withoutNeverForced } from "./forced.ts";
+import { createCounts } from "./counts.ts";
 import { compact, type Item, newItem, repeated, setSeen } from "./item.ts";
 import { canonicalJson, ownPart, type StatusJson } from "./own-part.ts";
 import type { Owners, ResourceName } from "./owners.ts";
@@ -71,6 +72,7 @@ export function createStatusWriter(options: StatusWriterOptions): StatusWriter {
   const pace = createPace(clock);
   const tasks = new Set<Promise<void>>();
   const shared = createShared();
+  const counts = createCounts();
   const digests = repeated();
   const summaries = repeated();
   let gatewayClass = "";
@@ -150,7 +152,8 @@ export function createStatusWriter(options: StatusWriterOptions): StatusWriter {
       if (item.since === 0) item.since = now;
       if (item.since + HOLD_MS > now) return item.since + HOLD_MS;
     }
-    const digest = digestOf(wanted.kind, composeStatus(undefined, wanted, contextOf(text)));
+    const composed = composeStatus(undefined, wanted, contextOf(text));
+    const digest = digestOf(wanted.kind, composed);
     const same = item.seen === digest || (item.sent === digest && item.got === item.seen);
     if (same || (item.seen === undefined && isForeign(wanted))) {
       item.settled = summary;
@@ -159,7 +162,8 @@ export function createStatusWriter(options: StatusWriterOptions): StatusWriter {
     if (item.since === 0) item.since = now;
     const waitsForProxies = item.seen !== undefined && standings.some(({ state }) => state === "noProxies");
     const until = waitsForProxies ? startedAt + RETURN_MS : waitsForAck ? item.since + HOLD_MS : 0;
-    return until > now ? until : "write";
+    const restMs = wanted.kind === "Gateway" ? counts.restMs(text, composed, now) : 0;
+    return Math.max(until, now + restMs) > now ? Math.max(until, now + restMs) : "write";
   };
 
   const begin = (text: string, item: Item): void => {
@@ -220,6 +224,7 @@ export function createStatusWriter(options: StatusWriterOptions): StatusWriter {
         : await client.replace(`${path}/status`, { ...got.value, status }, { signal });
     if (!result.ok) return result.failure;
     options.onWrite?.("written");
+    if (kind === "Gateway") counts.written(text, status, clock.now());
     item.sent = sent;
     item.got = digestOf(kind, result.value.status);
     if (item.got === sent) item.got = sent; // one text
