@@ -34,6 +34,9 @@ const MOST_CONNECTIONS = 50_000;
 /** Steps of a compiled regular expression (core/src/envoy/re2.ts has the same number). */
 const MAX_RE2_PROGRAM = 100_000;
 
+/** Each pause is chosen at random up to these, so that many proxies do not come at the same moment. */
+const RECONNECT_PAUSES = { base_interval: "0.5s", max_interval: "5s" } as const;
+
 const at = (name: string): { readonly "@type": string } => ({ "@type": `type.googleapis.com/envoy.${name}` });
 
 /** Throws an Error with what is wrong with an option. */
@@ -49,7 +52,11 @@ export function bootstrap(options: BootstrapOptions): JsonObject {
         api_type: "DELTA_GRPC",
         transport_api_version: "V3",
         set_node_on_first_message_only: true,
-        grpc_services: addressesOf(options).map((address) => ({ google_grpc: xdsChannel(options, address) })),
+        grpc_services: addressesOf(options).map((address) => ({
+          google_grpc: xdsChannel(options, address),
+          // Envoy's own pauses between streams grow to 30 s: that long after a restart of the operator a proxy would not see a change.
+          retry_policy: { retry_back_off: RECONNECT_PAUSES },
+        })),
       },
       // 0s: a proxy without configuration waits instead of serving nothing as if that were right.
       lds_config: ads,
