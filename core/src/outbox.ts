@@ -57,7 +57,8 @@ export function createOutbox(): Outbox {
   return {
     resource(resource) {
       const { gateway, type, name, json, owners } = resource;
-      tell(resources, joinKey(gateway, type, name), [json, owners], resource); // a fallback follows from these
+      // A fallback follows from these. Owners as short texts: a shared extension has thousands.
+      tell(resources, joinKey(gateway, type, name), [json, owners.map(ownerDigest)], resource);
     },
     retract(gateway, type, name) {
       tell(resources, joinKey(gateway, type, name), undefined, { gateway, type, name, json: undefined, owners: [] });
@@ -82,6 +83,10 @@ export function createOutbox(): Outbox {
       return taken;
     },
   };
+}
+
+function ownerDigest({ key, uid, generation }: Owner): string {
+  return `${uid} ${generation} ${key.kind}/${key.namespace}/${key.name}`;
 }
 
 function inOrder<T>(queue: ReadonlyMap<string, T>): readonly T[] {

@@ -283,7 +283,7 @@ function resourceStages({ graph, objects, wiring, outbox, slices, lookup }: Pipe
       const config = slice?.extension?.(slot as ExtensionName, all, lookup) ?? gatewaySlots.get(slot);
       const owners = isOfConsumers(slot)
         ? consumerOwners(objects, [...entries.keys()].sort(compareText))
-        : [...wiring.entryOwners.get(key)].sort(([a], [b]) => compareText(a, b)).map(([, owner]) => owner);
+        : inOrderOfKeys(wiring.entryOwners.get(key));
       if (config !== undefined)
         outbox.resource({ gateway, type: "extension", name: slot, json: extensionJson(slot, config), owners });
     },
@@ -333,6 +333,11 @@ function consumerOwners(objects: Objects, namespaces: readonly string[]): readon
       return consumer === undefined ? [] : [{ key: consumer.key, uid: consumer.uid, generation: SHARED }];
     }),
   );
+}
+
+/** Keys alone are sorted: there are thousands. */
+function inOrderOfKeys<V>(members: ReadonlyMap<string, V>): readonly V[] {
+  return [...members.keys()].sort(compareText).map((key) => members.get(key) as V);
 }
 
 function extensionJson(name: string, config: JsonObject): JsonObject {
