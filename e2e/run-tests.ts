@@ -9,7 +9,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { removeAtExit } from "./cluster/child-process.ts";
 import { type Cluster, startCluster } from "./cluster/driver.ts";
-import { whyNoNode } from "./cluster/node-parts.ts";
+import { SKIP_NODE_VARIABLE, whyNoNode } from "./cluster/node-parts.ts";
 import { CLUSTER_VARIABLE, publishCluster } from "./cluster/shared.ts";
 import { podDriver } from "./pods/pod-cluster.ts";
 
@@ -38,8 +38,6 @@ const LAYERS: Readonly<Record<string, Layer>> = {
   // Each file starts a cluster with pods of its own.
   node: { match: ["**/*.node.e2e.test.ts"], workers: 1, pods: true },
 };
-/** Set to 1: where no node can run, its tests are left out, and otherwise they fail. */
-const SKIP_NODE_VARIABLE = "GATEWARDEN_SKIP_NODE";
 /** A part of `unit`, for `make golden`. */
 const GOLDEN: Layer = { match: ["**/golden*.test.ts"], workers: 1 };
 /** Steps that are one npm script; each counts as one test. */
