@@ -56,7 +56,9 @@ export async function startPodCluster(say: (line: string) => void = () => undefi
     const options = { cwd: REPOSITORY, env, timeoutMs: SHELL_LIMIT_MS };
     return {
       cluster,
-      shell: async (script) => (await runCommand("bash", ["-eu", "-o", "pipefail", "-c", script], options)).stdout,
+      // Without --norc bash takes a socket on its standard input for a remote login, and reads the machine's bashrc.
+      shell: async (script) =>
+        (await runCommand("bash", ["--norc", "-eu", "-o", "pipefail", "-c", script], options)).stdout,
       get: async <T>(...args: readonly string[]) =>
         JSON.parse(await cluster.kubectl(["get", ...args, "--output", "json"])) as T,
       stop,

@@ -65,10 +65,18 @@ export interface Shop {
 export async function openShop({ cluster, shell, get }: PodCluster): Promise<Shop> {
   await cluster.apply(MANIFESTS);
   await cluster.apply(readFileSync(join(REPOSITORY, "examples", "02-api-key", "api-key.yaml"), "utf8"));
-  await shell(`kubectl rollout status deployment/orders --namespace ${SHOP} --timeout 60s
+  try {
+    await shell(`kubectl rollout status deployment/orders --namespace ${SHOP} --timeout 60s
 kubectl wait gateway/edge --for condition=Programmed --namespace ${SHOP} --timeout 90s
 kubectl wait apipolicy/key --for condition=Ready --namespace ${SHOP} --timeout 60s
 kubectl rollout status deployment/${PROXIES} --namespace ${SHOP} --timeout 60s`);
+  } catch (error) {
+    // What a person would look at next.
+    const more = await shell(`kubectl get pods --all-namespaces --output wide
+kubectl get gateway/edge --namespace ${SHOP} --output jsonpath='{.status.conditions}{"\\n"}'
+kubectl logs --namespace gatewarden-system --selector app.kubernetes.io/component=operator --tail 15 --prefix`);
+    throw new Error(`${error instanceof Error ? error.message : String(error)}\n${more}`);
+  }
   const service = await get<{ readonly spec: { readonly ports: readonly ServicePort[] } }>(
     "service",
     PROXIES,
