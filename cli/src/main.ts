@@ -10,6 +10,8 @@ const USAGE = `gatewarden COMMAND [flags]
   run         offline: serves manifests from a folder to an Envoy that it starts
 
 Of manifests (-f) or of a cluster:
+  simulate    what happens to a request, stage by stage, without sending it
+  explain     which policies hold for a request, section by section
   lint        misconfigurations that are legal and dangerous
   score       a number per API
   status      how every object stands
@@ -35,6 +37,10 @@ export async function main(args: readonly string[]): Promise<number> {
       return (await import("./commands/translate.ts")).translate(rest);
     case "run":
       return (await import("./commands/run.ts")).run(rest);
+    case "simulate":
+      return (await import("./commands/simulate.ts")).simulateCommand(rest);
+    case "explain":
+      return (await import("./commands/explain.ts")).explainCommand(rest);
     case "lint":
       return (await import("./commands/lint.ts")).lintCommand(rest);
     case "score":

@@ -44,6 +44,11 @@ export function addresses(ranges: readonly AddressRange[]): readonly JsonObject[
   return ranges.filter(({ live }) => live).map(({ cidr }) => ({ remote_ip: cidrRange(cidr) }));
 }
 
+/** For people: an entry that has ended admits nobody and refuses nobody. */
+export function shownRange({ cidr, live }: AddressRange): JsonObject {
+  return live ? { cidr } : { cidr, ended: true };
+}
+
 export function cidrRange(cidr: string): JsonObject {
   const at = cidr.lastIndexOf("/");
   return { address_prefix: cidr.slice(0, at), prefix_len: Number(cidr.slice(at + 1)) };

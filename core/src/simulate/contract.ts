@@ -86,6 +86,8 @@ export interface Pass {
   readonly hiddenParameters?: readonly string[];
   /** Whose entry decided; absent: that of the section's nearest policy. */
   readonly policy?: string; // namespace/name#section
+  /** Name of the rule that decided, where the section has rules. */
+  readonly rule?: string;
   /** `limits` and `identifiedLimits`: what counts this request. */
   readonly counts?: readonly CountedLimit[];
 }

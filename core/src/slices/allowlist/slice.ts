@@ -1,5 +1,5 @@
 /** Section `allowlist`: the only addresses that may call (README.md beside this file). */
-import { addresses, type AddressRange, mergeEntries, resolveEntries } from "../../envoy/address-list.ts";
+import { addresses, type AddressRange, mergeEntries, resolveEntries, shownRange } from "../../envoy/address-list.ts";
 import { denyWhere, noneOf } from "../../envoy/rbac.ts";
 import type { RouteContext, RoutePiece, Slice } from "../../slice.ts";
 import { evaluate } from "./evaluate.ts";
@@ -44,6 +44,8 @@ export const allowlist: Slice<"allowlist", Spec, Model> = {
   }),
   route,
   evaluate,
+  shown: ({ policy, ranges, floors }) =>
+    [...floors, { policy, ranges }].map((list) => ({ policy: list.policy, entries: list.ranges.map(shownRange) })),
 };
 
 /** Where all entries of a list have ended that is everybody: an ended entry still counts. */

@@ -2,6 +2,7 @@
 import type { Slice } from "../../slice.ts";
 import { apiKeyExtension } from "./consumers.ts";
 import { evaluate } from "./evaluate.ts";
+import { shown } from "./shown.ts";
 import { jwtExtension } from "./jwt.ts";
 import type { Model } from "./model.ts";
 import { recogniseExtension } from "./recognise.ts";
@@ -28,6 +29,7 @@ export const authentication: Slice<"authentication", Spec, Model> = {
   inherits: ({ mode }) => mode === "Undecided",
   route: routePiece,
   evaluate,
+  shown,
   unsupported: (model, { clientCertificates }) =>
     model.identities === undefined || clientCertificates !== "Off"
       ? []

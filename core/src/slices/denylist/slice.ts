@@ -1,5 +1,12 @@
 /** Section `denylist`: addresses that are refused, whatever else would let them in (README.md beside the allowlist). */
-import { addresses, type AddressRange, mergeEntries, resolveEntries, unionEntries } from "../../envoy/address-list.ts";
+import {
+  addresses,
+  type AddressRange,
+  mergeEntries,
+  resolveEntries,
+  shownRange,
+  unionEntries,
+} from "../../envoy/address-list.ts";
 import { denyWhere } from "../../envoy/rbac.ts";
 import type { RouteContext, RoutePiece, Slice } from "../../slice.ts";
 import { evaluate } from "./evaluate.ts";
@@ -27,6 +34,7 @@ export const denylist: Slice<"denylist", Spec, Model> = {
   tighten: (floor, near) => ({ model: { ranges: unionEntries(floor.ranges, near.ranges) } }),
   route,
   evaluate,
+  shown: ({ ranges }) => ranges.map((range) => ({ ...shownRange(range), policy: range.policy })),
 };
 
 /** One RBAC policy for each ApiPolicy that took part, so that a refusal names the one that has the address. */

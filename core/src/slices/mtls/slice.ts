@@ -1,6 +1,7 @@
 /** Section `mtls` (README.md beside this file). */
 import type { Slice } from "../../slice.ts";
 import { evaluate } from "./evaluate.ts";
+import { shown } from "./shown.ts";
 import type { Model } from "./model.ts";
 import { merge, resolve, validate } from "./resolve.ts";
 import { cel, schema, type Spec } from "./schema.ts";
@@ -24,6 +25,7 @@ export const mtls: Slice<"mtls", Spec, Model> = {
   replaces: ({ backend }) => backend !== undefined,
   route,
   evaluate,
+  shown,
   unsupported,
   listener,
   clientCertificates: ({ client }) => client?.mode,

@@ -1,6 +1,7 @@
 /** Section `rateLimit` (README.md beside this file). */
 import type { Slice } from "../../slice.ts";
 import { evaluate } from "./evaluate.ts";
+import { shown } from "./shown.ts";
 import type { Model } from "./model.ts";
 import { merge, resolve, validate } from "./resolve.ts";
 import { cel, schema, type Spec } from "./schema.ts";
@@ -25,6 +26,7 @@ export const rateLimit: Slice<"rateLimit", Spec, Model> = {
   tighten,
   route,
   evaluate,
+  shown,
   host,
   extension,
   perProxy: ({ limits }) =>
