@@ -16,7 +16,8 @@ export function fitsMatch({ path, method, headers, query }: RouteMatch, request:
   if (!fitsPath(path, pathOf(request.path))) return false;
   const parameters = rawParameters(request.path);
   return (
-    headers.every((one) => fitsValue(one, request.headers.joined(one.name))) &&
+    // Any of a repeated header's values will do, and of a repeated parameter the first one counts (measured).
+    headers.every((one) => request.headers.all(one.name).some((value) => fitsValue(one, value))) &&
     query.every((one) => fitsValue(one, parameters.find(([name]) => name === one.name)?.[1]))
   );
 }

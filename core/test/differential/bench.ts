@@ -1,17 +1,25 @@
 /** One world in a real Envoy and in the simulator, and one request put to both. */
 import { connectHttp1, type Http1Connection } from "../../../e2e/client/http1.ts";
+import type { Target } from "../../../e2e/client/target.ts";
 import { type EnvoyProcess, startEnvoy } from "../../../e2e/envoy/process.ts";
 import { openEngine, type OpenEngine } from "../../src/engine.ts";
 import { simulate, type Simulation } from "../../src/simulate/simulate.ts";
 import type { Change, Output } from "../../src/world.ts";
 import { OPTIONS } from "../objects.ts";
 import { resourcesAfter, staticBootstrap } from "../static-bootstrap.ts";
-import type { Asked, Ports } from "./requests.ts";
+import type { Certificates } from "./credentials.ts";
+import type { Asked } from "./requests.ts";
+import type { Ports } from "./worlds.ts";
 
 export interface Verdict {
   readonly status: number;
   readonly code: string;
   readonly policy: string;
+}
+
+export interface Place {
+  readonly ports: Ports;
+  readonly certificates: Certificates;
 }
 
 export interface Bench {
@@ -20,7 +28,7 @@ export interface Bench {
   readonly stop: () => Promise<void>;
 }
 
-export async function startBench(changes: readonly Change[], ports: Ports, nowMs: number): Promise<Bench> {
+export async function startBench(changes: readonly Change[], place: Place, nowMs: number): Promise<Bench> {
   const open = openEngine({ ...OPTIONS, requirePolicy: true });
   const outputs = applyAll(open, changes, nowMs);
   const envoy = await startEnvoy({
@@ -29,8 +37,8 @@ export async function startBench(changes: readonly Change[], ports: Ports, nowMs
   });
   const connections = new Map<string, Http1Connection>();
   return {
-    real: (request) => ask(connections, ports, request),
-    simulated: (request) => simulated(open, ports, request, nowMs),
+    real: (request) => ask(connections, place, request),
+    simulated: (request) => simulated(open, place, request, nowMs),
     stop: () => stop(envoy, connections),
   };
 }
@@ -58,20 +66,35 @@ function applyAll(open: OpenEngine, changes: readonly Change[], nowMs: number): 
   return outputs;
 }
 
-async function ask(connections: Map<string, Http1Connection>, ports: Ports, request: Asked): Promise<Verdict> {
-  const { method, path, host, headers, from } = request;
-  const id = `${request.port} ${from}`;
+const NO_CONNECTION: Verdict = { status: 0, code: "", policy: "" };
+
+async function ask(connections: Map<string, Http1Connection>, place: Place, request: Asked): Promise<Verdict> {
+  const { method, path, host, headers, from, serverName, certificate } = request;
+  const id = [request.port, from, serverName, certificate].join(" ");
   const known = connections.get(id);
-  const connection =
-    known === undefined || known.closed()
-      ? await connectHttp1({ address: "127.0.0.1", port: ports[request.port], from })
-      : known;
-  connections.set(id, connection);
-  const answer = await connection.request({ method, path, host, headers });
-  const { status } = answer;
-  const problem = parsed(answer.body);
-  // HEAD has no body: what refused is in the header, and there is no code to compare.
-  return { status, code: problem?.code ?? "", policy: problem?.policy ?? answer.header("x-gatewarden-policy") ?? "" };
+  try {
+    const connection = known === undefined || known.closed() ? await connectHttp1(targetOf(place, request)) : known;
+    connections.set(id, connection);
+    const answer = await connection.request({ method, path, host, headers });
+    const problem = parsed(answer.body);
+    // HEAD has no body: who refused stands in a header, and there is no code to compare.
+    const policy = problem?.policy ?? answer.header("x-gatewarden-policy") ?? "";
+    return { status: answer.status, code: problem?.code ?? "", policy };
+  } catch (error) {
+    if (serverName === undefined) throw error;
+    return NO_CONNECTION;
+  }
+}
+
+function targetOf({ ports, certificates }: Place, { port, from, serverName, certificate }: Asked): Target {
+  const pair = certificate === undefined ? undefined : certificates.pairs[certificate];
+  const own = pair === undefined ? {} : { certificate: pair.certificate, privateKey: pair.privateKey };
+  return {
+    address: "127.0.0.1",
+    port: ports[port],
+    from,
+    ...(serverName === undefined ? {} : { tls: { serverName, ...own } }),
+  };
 }
 
 function parsed(body: string): { readonly code?: string; readonly policy?: string } | undefined {
@@ -82,11 +105,13 @@ function parsed(body: string): { readonly code?: string; readonly policy?: strin
   }
 }
 
-function simulated(open: OpenEngine, ports: Ports, request: Asked, nowMs: number): Simulation {
-  const { method, path, headers, from, port } = request;
+function simulated(open: OpenEngine, { ports, certificates }: Place, request: Asked, nowMs: number): Simulation {
+  const { method, path, headers, from, port, certificate } = request;
+  const pair = certificate === undefined ? undefined : certificates.pairs[certificate];
   return simulate(open, {
+    ...(pair === undefined ? {} : { certificate: pair.names }),
     method,
-    scheme: "http",
+    scheme: port === "tls" ? "https" : "http",
     host: request.host.replace(/:\d+$/, ""),
     port: ports[port],
     path,

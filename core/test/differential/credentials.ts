@@ -1,4 +1,6 @@
 /** Consumers with their credentials, issuers, and tokens of every kind of wrongness. */
+import { createAuthority, issue, type KeyPair } from "../../../e2e/cluster/pki.ts";
+import type { PresentedCertificate } from "../../src/simulate/contract.ts";
 import { createKeys, jwk, keySet, token, type TokenKeys } from "../tokens.ts";
 import { put } from "../objects.ts";
 import type { Change } from "../../src/world.ts";
@@ -76,6 +78,16 @@ export function consumers(): readonly Change[] {
         jwt: [{ issuer: CORP, claim: "azp", value: "old" }],
       },
     }),
+    put("ApiConsumer", "mesh", {
+      spec: {
+        roles: ["user"],
+        attributes: { department: "ops" },
+        identities: [{ type: "Exact", san: "URI", value: "spiffe://partner/erp" }],
+      },
+    }),
+    put("ApiConsumer", "names", {
+      spec: { suspended: true, identities: [{ type: "Suffix", san: "DNS", value: "old.partner.test" }] },
+    }),
     put(
       "ApiConsumer",
       "erp",
@@ -128,5 +140,36 @@ export function tokens({ keys }: Issuers, nowMs: number): Readonly<Record<string
     cut: good.slice(0, -4),
     garbage: "not.a.token",
     oneDot: "a.b",
+  };
+}
+
+/** Client certificates of the partners' authority, by name. */
+export interface Certificates {
+  readonly objects: readonly Change[];
+  readonly pairs: Readonly<Record<string, KeyPair & { readonly names: PresentedCertificate }>>;
+}
+
+export function certificates(): Certificates {
+  const servers = createAuthority("servers");
+  const partners = createAuthority("partners");
+  const server = issue(servers, { commonName: "edge", dnsNames: ["secure.test"] });
+  const base64 = (text: string): string => Buffer.from(text).toString("base64");
+  const pair = (uris: readonly string[], dns: readonly string[]): Certificates["pairs"][string] => ({
+    ...issue(partners, { commonName: "client", uris, dnsNames: dns }),
+    names: { uris, dns, emails: [] },
+  });
+  return {
+    objects: [
+      put("Secret", "edge-tls", {
+        data: { "tls.crt": base64(server.certificate), "tls.key": base64(server.privateKey) },
+      }),
+      put("ConfigMap", "partners", { data: { "ca.crt": partners.certificate } }),
+    ],
+    pairs: {
+      erp: pair(["spiffe://partner/erp"], []),
+      web: pair([], ["web.partner.test"]),
+      old: pair([], ["a.test", "old.partner.test"]),
+      other: pair(["spiffe://other"], ["other.test"]),
+    },
   };
 }

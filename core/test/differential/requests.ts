@@ -2,19 +2,19 @@
 import type { HeaderList } from "../../src/simulate/headers.ts";
 import { KEYS, PASSWORDS } from "./credentials.ts";
 import type { Random } from "./random.ts";
-import type { Ports } from "./worlds.ts";
 
 export interface Asked {
-  readonly port: "plain" | "hosts";
+  readonly port: "plain" | "hosts" | "tls";
   /** The Host header as it is sent. */
   readonly host: string;
   readonly method: string;
   readonly path: string;
   readonly headers: HeaderList;
   readonly from: string;
+  /** Of a TLS connection: the name that is asked for, and the client's certificate by its name in credentials.ts. */
+  readonly serverName?: string;
+  readonly certificate?: string;
 }
-
-export type { Ports };
 
 const HOSTS = [
   "a.test",
@@ -61,9 +61,15 @@ export function request(random: Random, tokens: Readonly<Record<string, string>>
     ...(random.chance(0.25) ? [random.pick(["v=1", "v", "v=a&v=1", "%76=1", "v=1;v=2"])] : []),
   ];
   const path = `${random.chance(0.5) ? random.pick(SOUND) : random.pick(PATHS)}${queries.length === 0 ? "" : `?${queries.join("&")}`}`;
+  const tls = random.chance(0.25);
+  const shown = tls && random.chance(0.6) ? "secure.test" : host;
   return {
-    port: random.chance(0.65) ? "plain" : "hosts",
-    host: hostForm(random, host),
+    port: tls ? "tls" : random.chance(0.65) ? "plain" : "hosts",
+    host: tls
+      ? random.pick([shown, shown, shown, shown.toUpperCase(), `${shown}.`, `${shown}:443`])
+      : hostForm(random, host),
+    ...(tls ? { serverName: shown } : {}),
+    ...(tls && random.chance(0.7) ? { certificate: random.pick(["erp", "web", "old", "other"]) } : {}),
     method: random.pick(["GET", "GET", "GET", "GET", "GET", "POST", "POST", "HEAD", "DELETE"]),
     path,
     headers: [...headers, ...others(random)],
@@ -113,6 +119,7 @@ function credentials(
   ];
   const count = random.pick([0, 1, 1, 1, 1, 2, 2, 3]);
   for (let at = 0; at < count; at += 1) random.pick(kinds)();
+  if (cookies.length > 1 && random.chance(0.2)) headers.push(["cookie", cookies.pop() ?? ""]);
   if (cookies.length > 0) headers.push(["cookie", cookies.join(random.chance(0.9) ? "; " : ";")]);
   return { headers, query };
 }

@@ -138,8 +138,7 @@ function tokenFinding(
 ): Finding {
   const { call } = evaluating;
   // Of a token that is forwarded one copy is left, before it is read.
-  const all = tokensAt(call, place);
-  const verdict = verifyToken(forward && place.in === "header" ? all.slice(0, 1) : all, issuers, call.nowMs);
+  const verdict = verifyToken(tokensAt(call, place, forward), issuers, call.nowMs);
   if (!verdict.ok) {
     if (verdict.why === "Missing") return deny(model, 401, MISSING, "no credential");
     if (verdict.why === "Expired") return deny(model, 401, "GW-AUTHN-004", verdict.reason);

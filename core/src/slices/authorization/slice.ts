@@ -4,6 +4,7 @@ import { evaluate } from "./evaluate.ts";
 import type { Model } from "./model.ts";
 import { resolve } from "./resolve.ts";
 import { cel, schema, type Spec } from "./schema.ts";
+import { shown } from "./shown.ts";
 import { route } from "./translate.ts";
 import { unsupported } from "./unsupported.ts";
 import { validate } from "./validate.ts";
@@ -23,4 +24,5 @@ export const authorization: Slice<"authorization", Spec, Model> = {
   route,
   unsupported,
   evaluate,
+  shown,
 };
