@@ -101,6 +101,7 @@ export function openEngine(options: EngineOptions, slices: readonly AnySlice[] =
     outbox,
     consumers,
     backendTls,
+    clock: lookup,
     controllerName: options.controllerName,
     inCluster: options.infrastructure !== undefined,
   });

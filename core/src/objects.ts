@@ -43,6 +43,7 @@ export interface Objects {
   readonly consumersByNamespace: Relation<true>;
   /** ApiGrants by the rule of a policy: keys of {@link ruleKey}. */
   readonly apiGrantsByRule: Relation<true>;
+  readonly apiGrantsByPolicy: Relation<true>; // keys `namespace/name`
   readonly certificatesByNamespace: Relation<true>;
   /** Effects that live as long as the object of their key. */
   follow(kind: PresentKind, effects: Effects): void;
@@ -50,7 +51,8 @@ export interface Objects {
   readonly policiesByTarget: Relation<true>;
 }
 
-export type PresentKind = "GatewayClass" | "Gateway" | "HTTPRoute" | "ApiPolicy" | "ApiConsumer" | "BackendTLSPolicy";
+export type PresentKind =
+  "GatewayClass" | "Gateway" | "HTTPRoute" | "ApiPolicy" | "ApiConsumer" | "ApiGrant" | "BackendTLSPolicy";
 
 /** A target as policies name it; `section` is a listener or rule name, "" for all of it. */
 export function targetKey(kind: string, namespace: string, name: string, section = ""): string {
@@ -80,6 +82,7 @@ export function createObjectStore(
     HTTPRoute: [],
     ApiPolicy: [],
     ApiConsumer: [],
+    ApiGrant: [],
     BackendTLSPolicy: [],
   };
   const shared = createShared();
@@ -104,6 +107,7 @@ export function createObjectStore(
     slicesByService: graph.relation("slices-by-service"),
     backendTlsByService: graph.relation("backend-tls-by-service"),
     consumersByNamespace: graph.relation("consumers-by-namespace"),
+    apiGrantsByPolicy: graph.relation("api-grants-by-policy"),
     apiGrantsByRule: graph.relation("api-grants-by-rule"),
     certificatesByNamespace: graph.relation("certificates-by-namespace"),
     policiesByTarget: graph.relation("policies-by-target"),
@@ -170,8 +174,9 @@ export function createObjectStore(
       give(objects.consumersByNamespace, consumer.key.namespace, id, true),
     ),
     ApiGrant: indexed(objects.apiGrants, "ApiGrant", parseApiGrant, ({ key: { namespace }, right }, id, give) => {
-      for (const rule of right?.rules ?? [])
-        give(objects.apiGrantsByRule, ruleKey(namespace, right?.policy ?? "", rule), id, true);
+      if (right === undefined) return;
+      give(objects.apiGrantsByPolicy, `${namespace}/${right.policy}`, id, true);
+      for (const rule of right.rules) give(objects.apiGrantsByRule, ruleKey(namespace, right.policy, rule), id, true);
     }),
     ProxyConfig: indexed(objects.proxyConfigs, "ProxyConfig", parseProxyConfig),
     Service: indexed(objects.services, "Service", parseService),

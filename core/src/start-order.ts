@@ -16,6 +16,7 @@ const ORDER: readonly Kind[] = [
   "EndpointSlice",
   "BackendTLSPolicy",
   "ApiConsumer",
+  "ApiGrant",
 ];
 
 export function inStartOrder(changes: readonly Change[]): Change[] {

@@ -148,6 +148,15 @@ export type ObjectStatus =
       readonly credentials: readonly CredentialStatus[];
       readonly gateways: readonly string[];
     }
+  | {
+      readonly kind: "ApiGrant";
+      readonly generation: number;
+      readonly conditions: readonly Condition[]; // Accepted, ResolvedRefs, Active; not Programmed
+      readonly timeLeft?: string;
+      /** Expired or revoked: nothing more is needed of anybody but that proxies know it. */
+      readonly ended: boolean;
+      readonly gateways: readonly string[];
+    }
   | { readonly kind: "HTTPRoute"; readonly generation: number; readonly parents: readonly RouteParentStatus[] }
   | {
       readonly kind: "Gateway";

@@ -59,6 +59,7 @@ const PLURALS: Readonly<Record<string, string>> = {
 const GROUPS: Readonly<Record<string, string>> = {
   ApiPolicy: "gatewarden.io/v1alpha1",
   ApiConsumer: "gatewarden.io/v1alpha1",
+  ApiGrant: "gatewarden.io/v1alpha1",
   GatewayClass: "gateway.networking.k8s.io/v1",
   Gateway: "gateway.networking.k8s.io/v1",
   HTTPRoute: "gateway.networking.k8s.io/v1",

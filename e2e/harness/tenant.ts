@@ -100,7 +100,8 @@ export async function createTenant(context: TenantContext, prefix: string, optIn
         // Not Programmed alone: that is also said of the closed configuration of a reference that is still being read.
         if (kind === "ApiPolicy") await waitFor(kind, metadata.name, "Ready");
         if (kind === "Gateway") await waitFor(kind, metadata.name, "Programmed");
-        if (kind === "HTTPRoute" || kind === "ApiConsumer") await waitFor(kind, metadata.name, "Accepted");
+        if (kind === "HTTPRoute" || kind === "ApiConsumer" || kind === "ApiGrant")
+          await waitFor(kind, metadata.name, "Accepted");
       }
     },
     secret: async (name, data, type = "Opaque") => {

@@ -245,6 +245,54 @@ describe("the status of other kinds", () => {
   });
 });
 
+describe("the status of a grant", () => {
+  const grant = (
+    active: Condition,
+    rest: Partial<Extract<ObjectStatus, { kind: "ApiGrant" }>> = {},
+  ): Extract<ObjectStatus, { kind: "ApiGrant" }> => ({
+    kind: "ApiGrant",
+    generation: 3,
+    conditions: [condition("Accepted"), condition("ResolvedRefs"), active],
+    ended: false,
+    gateways: ["shop/web"],
+    ...rest,
+  });
+  const expired = condition("Active", "False", "Expired", "ended at 2026-11-01T00:00:00Z");
+  const over = { conditions: [condition("Accepted"), expired], ended: true };
+  const reconciling: Standing = { state: "reconciling", done: 1, proxies: 2 };
+
+  test.each<[string, ObjectStatus, Standing, string]>([
+    ["live", grant(condition("Active")), programmed, "True Programmed"],
+    ["live, and not known to all proxies", grant(condition("Active")), reconciling, "False Reconciling"],
+    ["for later", grant(condition("Active", "False", "NotYetActive")), programmed, "True Programmed"],
+    ["asked for by nobody", grant(condition("Active"), { gateways: [] }), programmed, "False NotAttached"],
+    ["expired", grant(expired, over), programmed, "True Expired"],
+    ["expired, and not known to all proxies", grant(expired, over), reconciling, "False Reconciling"],
+    ["expired, and asked for by nobody", grant(expired, { ...over, gateways: [] }), programmed, "True Expired"],
+    [
+      "to what is not there",
+      grant(condition("Active", "False", "RefNotFound"), {
+        conditions: [condition("Accepted"), condition("ResolvedRefs", "False", "RefNotFound")],
+      }),
+      programmed,
+      "False RefNotFound",
+    ],
+    [
+      "unreadable",
+      grant(expired, { conditions: [condition("Accepted", "False", "Invalid")], gateways: [] }),
+      programmed,
+      "False Invalid",
+    ],
+  ])("%s", (_, wanted, standing, expected) => {
+    expect(ready(compose(undefined, wanted, standing))).toBe(expected);
+  });
+
+  test("says how long it holds", () => {
+    expect(compose(undefined, grant(condition("Active"), { timeLeft: "3d" }))).toMatchObject({ timeLeft: "3d" });
+    expect(compose({ timeLeft: "3d" }, grant(expired, over))).not.toHaveProperty("timeLeft");
+  });
+});
+
 describe("the status of a GatewayClass", () => {
   test("lists the supported features, and counts a difference in them as one to write", () => {
     const supportedFeatures = [{ name: "Gateway" }, { name: "HTTPRoute" }];

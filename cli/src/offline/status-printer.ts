@@ -43,7 +43,7 @@ export function createStatusPrinter({ world, xds, redact, say }: StatusPrinterOp
     const wanted =
       status.kind === "Gateway"
         ? "Programmed"
-        : status.kind === "ApiPolicy" || status.kind === "ApiConsumer"
+        : status.kind === "ApiPolicy" || status.kind === "ApiConsumer" || status.kind === "ApiGrant"
           ? "Ready"
           : "Accepted";
     const condition =

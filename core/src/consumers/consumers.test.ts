@@ -132,6 +132,46 @@ describe("conflicts", () => {
   });
 });
 
+describe("tokens and certificates", () => {
+  const token = { issuer: "https://sso.corp.test", claim: "azp", value: "erp" };
+  const identity = { type: "Exact", san: "URI", value: "spiffe://corp/erp" } as const;
+  const spec = { jwt: [token], identities: [identity] };
+  const older = { name: "erp", created: 1, spec };
+  const newer = { name: "crm", created: 2, spec: { jwt: [token, { ...token, value: "crm" }], identities: [identity] } };
+  const known = ({ consumer: { name, tokens, identities }, credentials }: Settled): unknown => [
+    name,
+    tokens.map(({ value }) => value),
+    identities.length,
+    credentials.map((one) => `${one.name} ${one.state}`),
+  ];
+
+  test.each([
+    ["in this order", [older, newer]],
+    ["in the other order", [newer, older]],
+  ])("the older keeps them, %s", (_, written) => {
+    const all = settled(...written.map((each) => read(each, {})));
+    expect(all.map(known).sort()).toEqual([
+      ["crm", ["crm"], 0, ["jwt[0] Conflicted", "jwt[1] Active", "identities[0] Conflicted"]],
+      ["erp", ["erp"], 1, ["jwt[0] Active", "identities[0] Active"]],
+    ]);
+    expect(JSON.stringify(all.flatMap(({ credentials }) => credentials))).not.toMatch(/corp|azp/);
+  });
+
+  test("namespaces have nothing to do with each other", () => {
+    const all = settled(read(older, {}), read({ ...older, namespace: "ops" }, {}));
+    expect(all.flatMap(({ credentials }) => credentials.map(({ state }) => state))).toEqual(Array(4).fill("Active"));
+  });
+
+  test("a suspended consumer keeps them, so that they can be refused", () => {
+    const all = settled(read({ ...older, spec: { ...spec, suspended: true } }, {}), read(newer, {}));
+    expect(all.map(known)).toEqual([
+      ["erp", ["erp"], 1, ["jwt[0] Suspended", "identities[0] Suspended"]],
+      ["crm", ["crm"], 0, ["jwt[0] Conflicted", "jwt[1] Active", "identities[0] Conflicted"]],
+    ]);
+    expect(all[0]?.consumer.suspended).toBe(true);
+  });
+});
+
 describe("values", () => {
   test.each([
     ["a line end that an editor left", "value\n", "value"],

@@ -44,7 +44,43 @@ describe("parseApiConsumer", () => {
     });
   });
 
+  it("reads the tokens and certificates that are the consumer", () => {
+    const identity = { type: "Regex", san: "URI", value: "spiffe://corp/(a|b)" } as const;
+    const jwt = ["azp", "realm_access.client", "https://corp.test/app.id"].map((claim) => ({
+      issuer: "https://sso.corp.test",
+      claim,
+      value: "erp",
+    }));
+    expect(parseApiConsumer(consumer({ jwt, identities: [identity] }))).toMatchObject({
+      tokens: [{ claim: ["azp"] }, { claim: ["realm_access", "client"] }, { claim: ["https://corp.test/app.id"] }],
+      identities: [identity],
+      suspended: false,
+      problems: [],
+    });
+  });
+
+  it("keeps what can be made out of a broken consumer, to refuse it", () => {
+    const token = { issuer: "https://sso.corp.test", claim: "azp", value: "erp" };
+    const identity = { type: "Exact", san: "URI", value: "spiffe://corp/erp" } as const;
+    const spec = {
+      jwt: [token, { ...token, claim: "" }],
+      identities: [identity, { type: "Regex", san: "URI", value: "(" }],
+      unknown: true,
+    };
+    expect(parseApiConsumer(consumer(spec))).toMatchObject({
+      tokens: [{ ...token, claim: ["azp"] }],
+      identities: [identity],
+      suspended: true,
+    });
+  });
+
   it.each([
+    ["a pattern that is none", { identities: [{ type: "Regex", san: "URI", value: "(" }] }, "spec.identities[0].value"],
+    [
+      "an empty part of a claim",
+      { jwt: [{ issuer: "https://sso.corp.test", claim: "a..b", value: "erp" }] },
+      "spec.jwt[0].claim",
+    ],
     [
       "an unknown field",
       { apiKeys: [{ name: "k1", secretRef, expires: "2027-11-01T00:00:00Z" }] },

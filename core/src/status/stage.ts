@@ -1,14 +1,17 @@
 /** The stage of statuses: one effect per object, after everything that it could speak of. */
 import type { Consumers } from "../consumers/view.ts";
 import { consumerStatus } from "../consumers/status.ts";
+import { grantStatus, type Named } from "../grants/status.ts";
 import { classParameters } from "../infrastructure/parameters.ts";
 import { parameterReads } from "../infrastructure/stage.ts";
+import type { Right } from "../kinds/api-grant.ts";
 import { splitId } from "../kinds/meta.ts";
 import type { Graph } from "../memo.ts";
 import type { Objects, PresentKind } from "../objects.ts";
 import type { Outbox } from "../outbox.ts";
 import type { BackendTlsViews } from "../translate/backend-tls.ts";
 import type { Wiring } from "../translate/wiring.ts";
+import type { Lookup } from "../slice.ts";
 import type { Views } from "../views.ts";
 import type { ObjectKey, ObjectStatus } from "../world.ts";
 import { backendTlsStatus } from "./backend-tls.ts";
@@ -24,6 +27,7 @@ export interface StatusParts {
   readonly outbox: Outbox;
   readonly consumers: Consumers;
   readonly backendTls: BackendTlsViews;
+  readonly clock: Pick<Lookup, "nowMs" | "until">;
   readonly controllerName: string;
   /** Proxies run in pods that we make. */
   readonly inCluster: boolean;
@@ -68,6 +72,16 @@ export function createStatuses(parts: StatusParts): void {
   statuses("BackendTLSPolicy", (id) => {
     const policy = objects.backendTls.get(id);
     return policy && backendTlsStatus(policy, parts.backendTls, wiring);
+  });
+  statuses("ApiGrant", (id) => {
+    const grant = objects.apiGrants.get(id);
+    if (grant === undefined) return undefined;
+    const { namespace } = grant.key;
+    const named = (right: Right): Named => ({
+      consumer: objects.consumers.get(`${namespace}/${right.consumer}`),
+      policy: objects.policies.get(`${namespace}/${right.policy}`),
+    });
+    return grantStatus(grant, named, [...wiring.grantsOn.get(id).keys()].sort(), parts.clock);
   });
   statuses("ApiConsumer", (id) => {
     const credentials = consumers.credentials.get(id);

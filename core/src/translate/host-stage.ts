@@ -2,6 +2,7 @@
 import type { Closed } from "../attach/layer.ts";
 import { effectiveSections } from "../attach/policies.ts";
 import { type RouteFault, ruleFault, widened } from "../attach/route-faults.ts";
+import type { ParsedApiPolicy } from "../kinds/api-policy.ts";
 import type { HttpRoute } from "../kinds/gateway-api/http-route.ts";
 import { byAge, compareText, idOf, ownerOf } from "../kinds/meta.ts";
 import { joinKey } from "../key.ts";
@@ -31,6 +32,8 @@ export interface HostReads {
   /** What closes every route behind a listener. */
   readonly closed: (gateway: OwnGateway, listener: Listener) => readonly Closed[];
   readonly backendTls: (service: string, port: number) => TlsToBackend | undefined;
+  /** ApiGrants that name the policy, where it asks for any. */
+  readonly grants: (policy: ParsedApiPolicy) => readonly Owner[];
 }
 
 interface RankedRoutes {
@@ -84,6 +87,8 @@ export function hostResource(place: HostPlace, reads: HostReads, give: Give): Re
         for (const { key, uid, generation } of input.verdict.policies) {
           owners.set(`ApiPolicy/${key.namespace}/${key.name}`, { key, uid, generation });
         }
+        for (const owner of input.verdict.policies.flatMap((policy) => reads.grants(policy)))
+          owners.set(ownerText(owner), owner);
         return translateRule(input);
       });
       if (output instanceof Error) {
@@ -214,6 +219,9 @@ function giveNeeds(
   { wiring }: HostReads,
   give: Give,
 ): void {
+  for (const { key } of owners) {
+    if (key.kind === "ApiGrant") give(wiring.grantsOn, `${key.namespace}/${key.name}`, gateway, true);
+  }
   for (const [at, output] of outputs.entries()) {
     for (const use of output.clusters) give(wiring.clusters, joinKey(gateway, use.name), "", use);
     for (const service of output.services) give(wiring.gatewaysByService, service, gateway, true);

@@ -3,6 +3,8 @@
  * later stages) and runs again only when something that it read has changed.
  */
 import type { Closed } from "../attach/layer.ts";
+import { asksForGrants } from "../grants/status.ts";
+import type { ParsedApiPolicy } from "../kinds/api-policy.ts";
 import { joinKey, splitKey } from "../key.ts";
 import { compareText, idOf, splitId } from "../kinds/meta.ts";
 import type { Effects, Failed, Graph } from "../memo.ts";
@@ -101,6 +103,7 @@ export function createPipeline(parts: PipelineParts): PipelineReads {
     clientCertificates: (own, listener) => clientCertificates.get(joinKey(idOf(own.gateway), listener.name)),
     closed: (own, listener) => closedListeners.get(joinKey(idOf(own.gateway), listener.name)),
     backendTls: (service, port) => parts.backendTls(service, port),
+    grants: (policy) => grantOwners(objects, policy),
   };
   const hosts = graph.effects(
     "scopes",
@@ -323,6 +326,15 @@ function resourceStages({ graph, objects, wiring, outbox, slices, lookup }: Pipe
     },
   );
   graph.follow(wiring.certificates, certificates);
+}
+
+/** Also grants that have ended: their end is what proxies have to know. */
+function grantOwners(objects: Objects, policy: ParsedApiPolicy): readonly Owner[] {
+  if (!asksForGrants(policy)) return [];
+  return [...objects.apiGrantsByPolicy.get(idOf(policy.key)).keys()].sort(compareText).flatMap((id) => {
+    const grant = objects.apiGrants.get(id);
+    return grant === undefined ? [] : [{ key: grant.key, uid: grant.uid, generation: grant.generation }];
+  });
 }
 
 /** Credentials belong to the consumers, whichever policies let them in. */

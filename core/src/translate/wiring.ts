@@ -25,6 +25,7 @@ export interface Wiring {
   readonly placeProblems: Relation<Problem>; // by policy: what only a place shows
   readonly gatewaysByService: Relation<true>; // Gateways whose routes call a Service
   readonly consumersOn: Relation<true>; // by namespace: Gateways whose proxies hold credentials of its consumers
+  readonly grantsOn: Relation<true>; // by ApiGrant: Gateways whose proxies ask for it
   readonly ownHeaders: Relation<true>; // by `namespace` or gateway id: header names that only we may set
 }
 
@@ -47,6 +48,7 @@ export function createWiring(graph: Graph): Wiring {
     placeProblems: graph.relation("problems-by-policy"),
     gatewaysByService: graph.relation("gateways-by-service"),
     consumersOn: graph.relation("consumers-on-gateways"),
+    grantsOn: graph.relation("grants-on-gateways"),
     ownHeaders: graph.relation("own-headers"),
   };
 }

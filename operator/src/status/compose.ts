@@ -35,6 +35,7 @@ export const STATUS_METHOD: Readonly<Record<ObjectStatus["kind"], "apply" | "rep
   BackendTLSPolicy: "replace",
   HTTPRoute: "replace",
   ApiConsumer: "apply",
+  ApiGrant: "apply",
   Gateway: "apply",
   GatewayClass: "apply",
 };
@@ -53,6 +54,8 @@ export function composeStatus(current: unknown, wanted: ObjectStatus | undefined
       return { ...old, ancestors: ancestorList(old, wanted.ancestors, wanted.generation, context, false).list };
     case "ApiConsumer":
       return consumerStatus(old, wanted, context);
+    case "ApiGrant":
+      return grantStatus(old, wanted, context);
     case "HTTPRoute":
       return { ...old, parents: parentList(old, wanted.parents, context) };
     case "Gateway":
@@ -85,29 +88,53 @@ function consumerStatus(
   context: ComposeContext,
 ): StatusJson {
   const { generation } = wanted;
-  const accepted = wanted.conditions.find((condition) => condition.type === "Accepted")?.status === "True";
-  const standing = worst(wanted.gateways.map((gateway) => context.standing(gateway)));
-  const given = wanted.conditions.some((condition) => condition.type === "Programmed");
-  const programmed: readonly Condition[] =
-    !accepted || given
-      ? []
-      : [
-          standing === undefined
-            ? {
-                type: "Programmed",
-                status: "False",
-                reason: "NotAttached",
-                message: "no policy in force selects this consumer",
-                observedGeneration: generation,
-              }
-            : programmedCondition(standing, generation),
-        ];
-  const own = [...wanted.conditions, ...programmed];
+  const own = withProgrammed(wanted, "no policy in force selects this consumer", context);
   return {
     observedGeneration: generation,
     ...(wanted.credentials.length === 0 ? {} : { credentials: wanted.credentials }),
     conditions: withTimes([...own, readyCondition([own], generation)], old.conditions, context.now),
   };
+}
+
+/** An expired or revoked grant is ready once proxies know it, whatever became of the things that it names. */
+function grantStatus(
+  old: CurrentStatus,
+  wanted: Extract<ObjectStatus, { kind: "ApiGrant" }>,
+  context: ComposeContext,
+): StatusJson {
+  const { generation, ended, gateways, timeLeft } = wanted;
+  const own =
+    ended && gateways.length === 0
+      ? wanted.conditions
+      : withProgrammed(wanted, "no policy in force asks for this grant", context);
+  const over = ended && own.every(({ type, status }) => type === "Active" || status === "True");
+  const active = wanted.conditions.find(({ type }) => type === "Active");
+  const ready: Condition =
+    over && active !== undefined ? { ...active, type: "Ready", status: "True" } : readyCondition([own], generation);
+  return {
+    observedGeneration: generation,
+    ...(timeLeft === undefined ? {} : { timeLeft }),
+    conditions: withTimes([...own, ready], old.conditions, context.now),
+  };
+}
+
+/** With what the proxies of its gateways say; `detached` where there is none. */
+function withProgrammed(
+  wanted: Extract<ObjectStatus, { kind: "ApiConsumer" | "ApiGrant" }>,
+  detached: string,
+  context: ComposeContext,
+): readonly Condition[] {
+  const { generation, conditions, gateways } = wanted;
+  const accepted = conditions.find((condition) => condition.type === "Accepted")?.status === "True";
+  if (!accepted || conditions.some((condition) => condition.type === "Programmed")) return conditions;
+  const standing = worst(gateways.map((gateway) => context.standing(gateway)));
+  const base = { type: "Programmed", status: "False", observedGeneration: generation } as const;
+  return [
+    ...conditions,
+    standing === undefined
+      ? { ...base, reason: "NotAttached", message: detached }
+      : programmedCondition(standing, generation),
+  ];
 }
 
 function gatewayStatus(

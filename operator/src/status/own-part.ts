@@ -50,6 +50,7 @@ export function ownPart(kind: ObjectStatus["kind"], status: unknown, controllerN
             conditions: byType(entry.conditions),
           })),
       };
+    case "ApiGrant":
     case "ApiConsumer":
       return { ...rest, conditions: byType(conditions) };
     case "Gateway":

@@ -330,6 +330,7 @@ function gatewaysOf(text: string, wanted: ObjectStatus): readonly string[] {
   switch (wanted.kind) {
     case "ApiPolicy":
       return [...new Set(wanted.ancestors.flatMap(({ gateway }) => gateway ?? []))];
+    case "ApiGrant":
     case "ApiConsumer":
       return wanted.gateways;
     case "Gateway":
