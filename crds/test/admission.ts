@@ -8,9 +8,13 @@ export interface Manifest {
 }
 
 /** What the server says against each refused object, by its name; accepted ones are not in it. */
-export async function refusals(cluster: Cluster, manifests: readonly Manifest[]): Promise<ReadonlyMap<string, string>> {
+export async function refusals(
+  cluster: Cluster,
+  manifests: readonly Manifest[],
+  verb: "create" | "replace" = "create",
+): Promise<ReadonlyMap<string, string>> {
   const stream = manifests.map((manifest) => `---\n${JSON.stringify(manifest)}\n`).join("");
-  const args = ["create", "--dry-run=server", "--validate=false", "--output=name", "--filename=-"];
+  const args = [verb, "--dry-run=server", "--validate=false", "--output=name", "--filename=-"];
   const said = await cluster.kubectl(args, stream).then(
     () => "",
     (error: unknown) => (error instanceof Error ? error.message : String(error)),

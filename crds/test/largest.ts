@@ -126,5 +126,22 @@ export function largestConsumer(): object {
       expiresAt: "2027-01-01T00:00:00.123456789+01:00",
     })),
     basic: { secretRef: { name: host, key: pad("k", 253) } },
+    jwt: many(8, (n) => ({
+      issuer: pad("https://a.test/", 2_048),
+      claim: pad("c", 253),
+      value: pad(String(n), 2_048),
+    })),
+    identities: identities.slice(0, 16),
+  };
+}
+
+export function largestGrant(): object {
+  return {
+    consumer: { name: host },
+    policy: { name: host, rules: many(64, (n) => pad(`r${String(n)}`, 253)) },
+    notBefore: "2026-01-01T00:00:00.123456789+01:00",
+    expiresAt: "2027-01-01T00:00:00.123456789+01:00",
+    ticket: pad("t", 253),
+    revoked: false,
   };
 }

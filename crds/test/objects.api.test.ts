@@ -1,6 +1,7 @@
 /** Whole objects on a real API server: what is refused, what is stored, and how appliers share an object. */
 import { afterAll, beforeAll, describe, expect, it } from "@jest/globals";
 import { parseApiConsumer } from "@gatewarden/core/kinds/api-consumer.ts";
+import { parseApiGrant } from "@gatewarden/core/kinds/api-grant.ts";
 import { parseApiPolicy } from "@gatewarden/core/kinds/api-policy.ts";
 import { parseProxyConfig } from "@gatewarden/core/kinds/proxy-config.ts";
 import type { Problem } from "@gatewarden/core/problems.ts";
@@ -10,15 +11,23 @@ import type { Cluster } from "../../e2e/cluster/driver.ts";
 import { testCluster } from "../../e2e/cluster/shared.ts";
 import { type Manifest, refusals } from "./admission.ts";
 import { installCrds } from "./install.ts";
-import { largestConsumer, largestPolicy } from "./largest.ts";
+import { largestConsumer, largestGrant, largestPolicy } from "./largest.ts";
 import { MEND, names } from "./mend.ts";
 import { ACCEPTED, type ObjectCase, REFUSED } from "./objects.ts";
 
 const START_LIMIT_MS = 15 * 60_000;
 
 function problemsOf(object: KubeObject): readonly Problem[] {
-  if (object.kind === "ProxyConfig") return parseProxyConfig(object).problems;
-  return object.kind === "ApiPolicy" ? parseApiPolicy(object).problems : parseApiConsumer(object).problems;
+  switch (object.kind as ObjectCase["kind"]) {
+    case "ApiPolicy":
+      return parseApiPolicy(object).problems;
+    case "ApiConsumer":
+      return parseApiConsumer(object).problems;
+    case "ApiGrant":
+      return parseApiGrant(object).problems;
+    case "ProxyConfig":
+      return parseProxyConfig(object).problems;
+  }
 }
 
 describe("objects on the API server", () => {
@@ -147,6 +156,7 @@ describe("objects on the API server", () => {
     const largest = [
       manifest("ApiPolicy", "largest", largestPolicy()),
       manifest("ApiConsumer", "largest", largestConsumer()),
+      manifest("ApiGrant", "largest", largestGrant()),
     ];
     expect(largest.flatMap(problemsOf)).toEqual([]);
     expect([...(await refusals(cluster, largest)).values()]).toEqual([]);

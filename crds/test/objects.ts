@@ -2,7 +2,7 @@
 
 export interface ObjectCase {
   readonly what: string;
-  readonly kind: "ApiPolicy" | "ApiConsumer" | "ProxyConfig";
+  readonly kind: "ApiPolicy" | "ApiConsumer" | "ApiGrant" | "ProxyConfig";
   readonly spec: unknown;
   /** Of the refusal: the field and what is said, by the parser. */
   readonly path?: string;
@@ -21,6 +21,19 @@ const targeting = (...targetRefs: readonly unknown[]): Pick<ObjectCase, "kind" |
   policy({ targetRefs, denylist });
 const consumer = (spec: unknown): Pick<ObjectCase, "kind" | "spec"> => ({ kind: "ApiConsumer", spec });
 const proxies = (spec: unknown): Pick<ObjectCase, "kind" | "spec"> => ({ kind: "ProxyConfig", spec });
+
+export const GRANT = {
+  consumer: { name: "erp" },
+  policy: { name: "orders", rules: ["export"] },
+  notBefore: "2026-12-01T00:00:00Z",
+  expiresAt: "2026-12-02T00:00:00Z",
+  ticket: "OPS-1234",
+  revoked: false,
+};
+const grant = (spec: object): Pick<ObjectCase, "kind" | "spec"> => ({ kind: "ApiGrant", spec });
+const without = (field: keyof typeof GRANT): object =>
+  Object.fromEntries(Object.entries(GRANT).filter(([key]) => key !== field));
+const token = { issuer: "https://sso.corp.test/realms/main", claim: "azp", value: "erp" };
 
 export const ACCEPTED: readonly ObjectCase[] = [
   {
@@ -50,9 +63,13 @@ export const ACCEPTED: readonly ObjectCase[] = [
       attributes: { department: "sales" },
       apiKeys: [{ name: "k1", secretRef, ...times }],
       basic: { secretRef: { name: "erp-basic", key: "password" } },
+      jwt: [token, { ...token, claim: "realm_access.client" }, { ...token, claim: "https://corp.test/app..id" }],
+      identities: [{ type: "Exact", san: "URI", value: "spiffe://cluster.local/ns/shop/sa/erp" }],
       suspended: false,
     }),
   },
+  { what: "a grant with everything", ...grant(GRANT) },
+  { what: "a grant from now on", ...grant(without("notBefore")) },
   { what: "a consumer without credentials", ...consumer({ type: "Person" }) },
   {
     what: "a proxy configuration with everything",
@@ -237,6 +254,63 @@ export const REFUSED: readonly ObjectCase[] = [
     what: "a Secret of another namespace",
     ...consumer({ basic: { secretRef: { ...secretRef, namespace: "another" } } }),
     path: "spec.basic.secretRef.namespace",
+    message: /^unknown field/,
+    admitted: true,
+  },
+  { what: "no tokens", ...consumer({ jwt: [] }), path: "spec.jwt", message: /too small/ },
+  {
+    what: "nine tokens",
+    ...consumer({ jwt: Array.from({ length: 9 }, () => token) }),
+    path: "spec.jwt",
+    message: /too big/,
+  },
+  {
+    what: "an empty part of a claim",
+    ...consumer({ jwt: [{ ...token, claim: "a..b" }] }),
+    path: "spec.jwt[0].claim",
+    message: /empty part/,
+  },
+  {
+    what: "a pattern that is none",
+    ...consumer({ identities: [{ type: "Regex", san: "URI", value: "(" }] }),
+    path: "spec.identities[0].value",
+    message: /./,
+    admitted: true,
+  },
+  ...(["consumer", "policy", "expiresAt"] as const).map((field) => ({
+    what: `a grant without ${field}`,
+    ...grant(without(field)),
+    path: `spec.${field}`,
+    message: /missing/,
+  })),
+  {
+    what: "a grant of nothing",
+    ...grant({ ...GRANT, policy: { name: "orders", rules: [] } }),
+    path: "spec.policy.rules",
+    message: /too small/,
+  },
+  {
+    what: "a rule twice",
+    ...grant({ ...GRANT, policy: { name: "orders", rules: ["export", "export"] } }),
+    path: "spec.policy.rules[1]",
+    message: /duplicate/,
+  },
+  {
+    what: "a grant that ends before it begins",
+    ...grant({ ...GRANT, expiresAt: "2026-11-01T00:00:00Z" }),
+    path: "spec",
+    message: /before it begins/,
+  },
+  {
+    what: "a grant that ends on 30 February",
+    ...grant({ ...GRANT, expiresAt: "2027-02-30T00:00:00Z" }),
+    path: "spec.expiresAt",
+    message: /no point in time/,
+  },
+  {
+    what: "a grant to a consumer of another namespace",
+    ...grant({ ...GRANT, consumer: { name: "erp", namespace: "another" } }),
+    path: "spec.consumer.namespace",
     message: /^unknown field/,
     admitted: true,
   },
