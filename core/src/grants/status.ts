@@ -104,9 +104,7 @@ function suspension({ consumer }: Named): Said | undefined {
 
 /** Its authorization rules, and whether each asks for a grant; undefined without the section. */
 function rulesOf({ sections }: ParsedApiPolicy): ReadonlyMap<string, boolean> | undefined {
-  const { authorization } = sections as {
-    readonly authorization?: { readonly rules?: readonly { readonly name: string; readonly grant?: "Required" }[] };
-  };
+  const { authorization } = sections;
   return authorization && new Map((authorization.rules ?? []).map(({ name, grant }) => [name, grant === "Required"]));
 }
 
