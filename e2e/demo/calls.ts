@@ -56,6 +56,11 @@ export function callsOf({ address, listenerAuthority, signer, partner, otherPart
     path: "/orders",
     headers: { authorization: `Bearer ${token}`, "x-user-id": "mallory" },
   });
+  const application = (azp: string): RequestSpec => ({
+    ...bearer(signer.token(claimsFor(ISSUER, "shop", { azp }))),
+    host: "consumers.shop.test",
+  });
+  const archive = (path: string): RequestSpec => ({ ...key("archive.shop.test", KEY_1), path });
   const basic = (password: string): RequestSpec => ({
     host: "basic.shop.test",
     headers: { authorization: `Basic ${Buffer.from(`olga:${password}`).toString("base64")}` },
@@ -144,6 +149,12 @@ export function callsOf({ address, listenerAuthority, signer, partner, otherPart
     ),
     call("10-logging", "a call with a ticket", ok, http({ host: "logged.shop.test", headers: { "x-ticket": "T-1" } })),
     call("11-audit", "from an address that would be denied", ok, http({ host: "audited.shop.test" })),
+    call("12-consumers", "a token of billing", reached("x-consumer", "billing"), http(application("billing"))),
+    call("12-consumers", "a token of nobody we know", hidden("x-consumer"), http(application("stranger"))),
+    call("12-consumers", "a token of retired, suspended", refused(403, "partners-api"), http(application("retired"))),
+    call("13-grants", "erp reads", ok, http(archive("/reports/1"))),
+    call("13-grants", "erp exports, with a grant", ok, http(archive("/export"))),
+    call("13-grants", "erp purges, without one", refused(403, "archive", "authorization"), http(archive("/purge"))),
     call("14-authorization", "erp reads an order", ok, http(ruled("/orders/7", { "x-api-key": KEY_1 }))),
     call(
       "14-authorization",
