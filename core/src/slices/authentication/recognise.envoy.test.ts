@@ -41,6 +41,7 @@ const policies: Policies = {
   "/elsewhere": { spec: { jwt: [corp] }, namespace: "ops" },
   "/nobody": { spec: { jwt: [corp] }, namespace: "empty" },
   "/certificate": { spec: { clientCertificate: certificate }, clientCertificates: "Optional" },
+  "/strict": { spec: { clientCertificate: certificate }, clientCertificates: "Strict" },
   "/either": { spec: { jwt: [corp], clientCertificate: certificate }, clientCertificates: "Optional" },
   "/foreign": { spec: { clientCertificate: certificate }, clientCertificates: "Optional", namespace: "ops" },
 };
@@ -209,8 +210,10 @@ describe("certificates", () => {
     [{ dnsNames: ["spiffe.corp.erp"] }, []],
     [{ uris: ["spiffe://corp/ops"] }, []],
   ])("%j", async (names, consumer) => {
-    const answer = await ask("/certificate", {}, names);
-    expect([answer.status, answer.upstream("x-consumer")]).toEqual([200, consumer]);
+    for (const path of ["/certificate", "/strict"]) {
+      const answer = await ask(path, {}, names);
+      expect([path, answer.status, answer.upstream("x-consumer")]).toEqual([path, 200, consumer]);
+    }
   });
 
   test.each<Omit<LeafRequest, "commonName">>([

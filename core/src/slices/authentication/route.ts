@@ -38,7 +38,7 @@ export function routePiece(model: Model, around: RouteContext): RoutePiece {
   const gateway = distinctEntries(attempts.flatMap(({ piece }) => piece.gateway ?? []));
   const [only] = attempts;
   if (only !== undefined && attempts.length === 1 && model.mode === "Required" && !only.split) {
-    return { ...only.piece, metadata, gateway };
+    return { ...only.piece, metadata: { ...metadata, ...only.piece.metadata }, gateway };
   }
   const branches = attempts.map(({ match, piece }) => ({ match, piece }));
   return { metadata, gateway, branches: [...branches, ...lastBranches(model, context, challenge)] };
