@@ -9,7 +9,7 @@ import type { Failed, Graph } from "./memo.ts";
 import type { Objects } from "./objects.ts";
 import { optInLine } from "./opt-in.ts";
 import type { Problem, Reason } from "./problems.ts";
-import type { Consumer, Found, LabelSelector, Lookup, SectionKey } from "./slice.ts";
+import type { Consumer, Found, ConsumerSelector, Lookup, SectionKey } from "./slice.ts";
 import type { AnySlice } from "./slices.ts";
 import type { ClusterUse } from "./translate/cluster.ts";
 import type { Views } from "./views.ts";
@@ -19,7 +19,7 @@ export interface LookupParts {
   readonly objects: Objects;
   readonly clock: Clock;
   backend: Views["backend"];
-  readonly consumers: (namespace: string, selector: LabelSelector | undefined) => readonly Consumer[];
+  readonly consumers: (namespace: string, selector: ConsumerSelector | undefined) => readonly Consumer[];
   readonly recognises: Lookup["recognises"];
   readonly grants: Lookup["grants"];
   readonly failed: Failed;

@@ -55,7 +55,7 @@ export interface Lookup {
   value(kind: "Secret" | "ConfigMap", namespace: string, name: string, key: string): Found<Uint8Array>;
   jwks(source: JwksSource): JwksState | undefined; // undefined: not fetched yet
   /** ApiConsumers of a namespace that match the selector (undefined: all), sorted by name; also suspended ones. */
-  consumers(namespace: string, selector: LabelSelector | undefined): readonly Consumer[];
+  consumers(namespace: string, selector: ConsumerSelector | undefined): readonly Consumer[];
   /** Whether any consumer of the namespace is known by its tokens, by its client certificates. */
   recognises(namespace: string): { readonly tokens: boolean; readonly certificates: boolean };
   /**
@@ -74,8 +74,11 @@ export interface Lookup {
 }
 
 export type Found<T> = { readonly ok: true; readonly value: T } | { readonly ok: false; readonly problem: Problem };
-export interface LabelSelector {
+/** All parts that are there must hold: all labels, one of the roles, all attributes. */
+export interface ConsumerSelector {
   readonly matchLabels?: Readonly<Record<string, string>>;
+  readonly roles?: readonly string[];
+  readonly attributes?: Readonly<Record<string, string>>;
 }
 export interface BackendRef {
   readonly name: string;

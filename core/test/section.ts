@@ -1,4 +1,5 @@
 /** What the tests of a slice need around it: a policy that wrote the section, objects to look up, a route that it stands on. */
+import { isSelected } from "../src/consumers/view.ts";
 import type {
   At,
   Consumer,
@@ -73,11 +74,7 @@ export function lookupOf(world: World = {}): Lookup & { readonly times: readonly
     consumers: (namespace, selector) =>
       (world.consumers ?? [])
         .map((consumer) => ({ ...nobody, namespace: "shop", ...consumer }))
-        .filter(
-          (consumer) =>
-            consumer.namespace === namespace &&
-            Object.entries(selector?.matchLabels ?? {}).every(([key, value]) => consumer.labels[key] === value),
-        ),
+        .filter((consumer) => consumer.namespace === namespace && isSelected(consumer, selector)),
     recognises: (namespace) => {
       const own = (world.consumers ?? []).filter((consumer) => (consumer.namespace ?? "shop") === namespace);
       return {

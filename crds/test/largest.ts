@@ -9,7 +9,11 @@ const backendRef = { name: host, namespace: pad("n", 63), port: 65_535 };
 const matchLabels = Object.fromEntries(
   many(16, (n) => [`${pad("p", 200)}.test/${pad(`k${String(n)}`, 60)}`, pad("v", 63)]),
 );
-const consumerSelector = { matchLabels };
+const consumerSelector = {
+  matchLabels,
+  roles: many(16, (n) => pad(`r${String(n)}`, 253)),
+  attributes: Object.fromEntries(many(16, (n) => [pad(`a${String(n)}`, 253), pad("v", 2_048)])),
+};
 const identities = many(64, (n) => ({ type: "Exact", san: "URI", value: pad(`spiffe://${String(n)}/`, 2_048) }));
 const certificate = {
   issuerRef: { kind: "ClusterIssuer", name: host, group: "cert-manager.io" },

@@ -1,6 +1,7 @@
 /** Consumers in the engine: what a credential that comes, goes or ends changes, and what it leaves alone. */
 import { beforeEach, expect, test } from "@jest/globals";
 import { backend, gateway, gatewayClass, gone, OPTIONS, policy, put, route, service } from "../../test/objects.ts";
+import { lookupOf } from "../../test/section.ts";
 import { createEngine } from "../engine.ts";
 import { keyPartOf } from "../translate/chain.ts";
 import type { Change, Engine, Output } from "../world.ts";
@@ -122,3 +123,41 @@ test("a key in two hands stays with the older, and goes to the newer when that o
   const after = engine.apply([gone(consumer("erp"))], NOW);
   expect([credentials(after), stateOf(after, "newer")]).toEqual([["shop/newer erp-key"], ["Active"]]);
 });
+
+test.each<[string, Parameters<ReturnType<typeof lookupOf>["consumers"]>[1], readonly string[]]>([
+  ["nothing", undefined, ["a", "b", "c"]],
+  ["a label", { matchLabels: { tier: "partner" } }, ["a", "b"]],
+  ["one of two roles", { roles: ["admin", "user"] }, ["a", "c"]],
+  ["an attribute", { attributes: { department: "sales" } }, ["b", "c"]],
+  ["all of it", { matchLabels: { tier: "partner" }, roles: ["user"], attributes: { department: "it" } }, ["a"]],
+  ["what nobody has", { attributes: { constructor: "sales" } }, []],
+])("a selector chooses by %s", (_, selector, names) => {
+  const { consumers } = lookupOf({
+    consumers: [
+      { name: "a", labels: { tier: "partner" }, roles: ["user"], attributes: { department: "it" } },
+      { name: "b", labels: { tier: "partner" }, attributes: { department: "sales" } },
+      { name: "c", roles: ["admin"], attributes: { department: "sales" } },
+    ],
+  });
+  expect(consumers("shop", selector).map(({ name }) => name)).toEqual(names);
+});
+
+test("a consumer that is known by tokens is one resource, and the routes know only that there is one", () => {
+  const issuer = "https://sso.corp.test";
+  const jwt = { jwt: [{ name: "corp", issuer, jwks: { type: "Inline", inline: KEY_SET } }] };
+  const known = (name: string, spec: object = {}): Change =>
+    put("ApiConsumer", name, { spec: { jwt: [{ issuer, claim: "azp", value: name }], ...spec } });
+  engine.apply([policy("tokens", [httpRoute("some")], { authentication: jwt }, { created: -1 })], NOW);
+  expect(changed(engine.apply([known("one")], NOW))).toEqual([
+    "extension api_key", // an owner more
+    "extension recognise",
+    "scope http-80|some.test",
+  ]);
+  expect(changed(engine.apply([known("two")], NOW))).toEqual(["extension api_key", "extension recognise"]);
+  expect(changed(engine.apply([known("two", { suspended: true })], NOW))).toEqual(["extension recognise"]);
+  const last = engine.apply([gone(known("one")), gone(known("two"))], NOW);
+  expect(changed(last)).toContain("scope http-80|some.test");
+});
+
+const KEY_SET =
+  '{"keys":[{"kty":"EC","crv":"P-256","alg":"ES256","kid":"e1","x":"Xk5YFGS6Ye2lCeXDJnJ5d_lFcViKtFWFJQPM7vBpZE0","y":"I9iVemuicQ5u_VvFNosh28Kfbo4fWADFr_wj75HcQuA"}]}';

@@ -3,7 +3,7 @@ import { idOf } from "../kinds/meta.ts";
 import { compareText } from "../kinds/meta.ts";
 import type { Derived, Graph, Relation } from "../memo.ts";
 import type { Objects } from "../objects.ts";
-import type { Consumer, LabelSelector, Lookup } from "../slice.ts";
+import type { Consumer, ConsumerSelector, Lookup } from "../slice.ts";
 import { claimsOf, type CredentialLookup, type Credentials, readCredentials } from "./credentials.ts";
 import { settle, type Settled } from "./settle.ts";
 
@@ -11,7 +11,7 @@ export interface Consumers {
   /** Undefined where the consumer does not exist. Keys are `namespace/name`. */
   readonly credentials: Derived<Credentials | undefined>;
   readonly settled: Derived<Settled | undefined>;
-  readonly inNamespace: (namespace: string, selector: LabelSelector | undefined) => readonly Consumer[];
+  readonly inNamespace: (namespace: string, selector: ConsumerSelector | undefined) => readonly Consumer[];
   readonly recognises: Lookup["recognises"];
 }
 
@@ -72,8 +72,16 @@ export function createConsumers(graph: Graph, objects: Objects, lookup: Credenti
   };
 }
 
-function isSelected({ labels }: Consumer, selector: LabelSelector | undefined): boolean {
-  return Object.entries(selector?.matchLabels ?? {}).every(
-    ([key, value]) => Object.hasOwn(labels, key) && labels[key] === value,
+/** Whether the selector, if there is one, chooses the consumer. */
+export function isSelected(consumer: Consumer, selector: ConsumerSelector | undefined): boolean {
+  const { matchLabels = {}, roles, attributes = {} } = selector ?? {};
+  return (
+    holdsAll(consumer.labels, matchLabels) &&
+    holdsAll(consumer.attributes, attributes) &&
+    (roles === undefined || roles.some((role) => consumer.roles.includes(role)))
   );
+}
+
+function holdsAll(all: Readonly<Record<string, string>>, wanted: Readonly<Record<string, string>>): boolean {
+  return Object.entries(wanted).every(([key, value]) => Object.hasOwn(all, key) && all[key] === value);
 }

@@ -4,11 +4,11 @@ import { regexFault } from "../envoy/re2.ts";
 import type { Problem } from "../problems.ts";
 import { dateTimeMs } from "../schema/date-time.ts";
 import { type Identity, identities } from "../schema/identity.ts";
-import { atomicList, listMap, listSet, textMap } from "../schema/list.ts";
+import { atomicList, listMap, listSet } from "../schema/list.ts";
 import { invalid, parse, type Parsed } from "../schema/parse.ts";
-import { secretRef } from "../schema/reference.ts";
+import { attributes, secretRef } from "../schema/reference.ts";
 import { type Immutable, defaultsTo, oneOrMore, rule } from "../schema/rule.ts";
-import { MAX_NAME, dateTime, name, text } from "../schema/text.ts";
+import { dateTime, name, text } from "../schema/text.ts";
 import type { TokenClaim } from "../slice.ts";
 import type { KubeObject, ObjectKey } from "../world.ts";
 import { fields, items, textMap as labelsOf } from "./json.ts";
@@ -61,13 +61,8 @@ export const specSchema = oneOrMore(
       .describe("What calls.")
       .exactOptional(),
     roles: listSet(text(253), 64).describe("Roles, for authorization rules.").exactOptional(),
-    attributes: rule(textMap(text(), 32), {
-      cel: `self.all(k, size(k) <= ${MAX_NAME})`,
-      message: "has a name that is too long",
-      fix: `write at most ${MAX_NAME} characters`,
-      check: (attributes) => Object.keys(attributes).every((key) => key.length <= MAX_NAME),
-    })
-      .describe("Facts about the consumer, for people and reports.")
+    attributes: attributes()
+      .describe("Facts about the consumer, for selectors, expressions of authorization rules and reports.")
       .exactOptional(),
     apiKeys: listMap(apiKey(), "name", 8)
       .describe("API keys; several live ones are a rotation with overlap.")

@@ -1,8 +1,8 @@
 /** References to other objects. All are to the namespace of the referrer but `backendRef`, which may need a ReferenceGrant. */
 import { z } from "zod";
-import { textMap } from "./list.ts";
-import { rule } from "./rule.ts";
-import { dataKey, matches, MAX_TEXT, name, namespaceName } from "./text.ts";
+import { listSet, textMap } from "./list.ts";
+import { oneOrMore, rule } from "./rule.ts";
+import { dataKey, matches, MAX_NAME, MAX_TEXT, name, namespaceName, text } from "./text.ts";
 
 /** One key of a ConfigMap or Secret in the same namespace. */
 export function valueRef() {
@@ -65,7 +65,22 @@ export function annotations(max = 16) {
   });
 }
 
-/** Chooses ApiConsumers by their labels; an empty selector, which could mean everybody or nobody, does not exist. */
+/** Attributes of an ApiConsumer. */
+export function attributes(max = 32) {
+  return rule(textMap(text(), max), {
+    cel: `self.all(k, size(k) <= ${MAX_NAME})`,
+    message: "has a name that is too long",
+    fix: `write at most ${MAX_NAME} characters`,
+    check: (map) => Object.keys(map).every((key) => key.length <= MAX_NAME),
+  });
+}
+
+/** Chooses ApiConsumers by what is said of them; an empty selector, which could mean everybody or nobody, does not exist. */
 export function consumerSelector() {
-  return z.strictObject({ matchLabels: labels().describe("All of these labels.") });
+  const shape = z.strictObject({
+    matchLabels: labels().describe("All of these labels.").exactOptional(),
+    roles: listSet(text(MAX_NAME), 16).describe("One of these roles (`spec.roles`).").exactOptional(),
+    attributes: attributes(16).describe("All of these attributes (`spec.attributes`).").exactOptional(),
+  });
+  return oneOrMore(shape, ["matchLabels", "roles", "attributes"]);
 }

@@ -28,7 +28,10 @@ export const ACCEPTED: readonly Accepted[] = [
         consumerHeader: "x-consumer",
         forwardKey: false,
       },
-      basic: { consumerSelector: { matchLabels: { tier: "staff" } }, consumerHeader: "x-consumer" },
+      basic: {
+        consumerSelector: { matchLabels: { tier: "staff" }, roles: ["admin"], attributes: { department: "sales" } },
+        consumerHeader: "x-consumer",
+      },
       clientCertificate: { identities: [{ type: "Exact", san: "URI", value: "spiffe://…" }] },
     },
   ],

@@ -210,6 +210,20 @@ export const REFUSED: readonly Refused[] = [
   ],
   [
     "authentication",
+    "a selector that says nothing",
+    { apiKey: { consumerSelector: {} } },
+    "spec.authentication.apiKey.consumerSelector",
+    /says nothing/,
+  ],
+  [
+    "rateLimit",
+    "a selector without roles",
+    { limits: [{ ...limit, match: { consumerSelector: { roles: [] } } }] },
+    "spec.rateLimit.limits[0].match.consumerSelector.roles",
+    /too small/,
+  ],
+  [
+    "authentication",
     "an empty selector",
     { apiKey: { consumerSelector: { matchLabels: {} } } },
     "spec.authentication.apiKey.consumerSelector.matchLabels",
