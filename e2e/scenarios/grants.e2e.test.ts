@@ -72,11 +72,8 @@ describe("grants", () => {
   };
   const webSocket = async (): Promise<{ readonly verdict: string; readonly close: () => void }> => {
     const connection = await connectHttp1(edge.target());
-    const { headers, ...rest } = call();
-    const answer = await connection.request({
-      ...rest,
-      headers: { ...headers, connection: "Upgrade", upgrade: "websocket" },
-    });
+    const headers = { "x-api-key": "k-erp", connection: "Upgrade", upgrade: "websocket" };
+    const answer = await connection.request({ ...call(), headers });
     return { verdict: verdictOf(answer), close: connection.close };
   };
 
