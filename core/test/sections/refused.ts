@@ -217,6 +217,13 @@ export const REFUSED: readonly Refused[] = [
   ],
   [
     "rateLimit",
+    "a long name of an attribute",
+    { limits: [{ ...limit, match: { consumerSelector: { attributes: { ["a".repeat(254)]: "b" } } } }] },
+    "spec.rateLimit.limits[0].match.consumerSelector.attributes",
+    /name that is too long/,
+  ],
+  [
+    "rateLimit",
     "a selector without roles",
     { limits: [{ ...limit, match: { consumerSelector: { roles: [] } } }] },
     "spec.rateLimit.limits[0].match.consumerSelector.roles",
