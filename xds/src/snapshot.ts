@@ -2,6 +2,7 @@
 import { setImmediate as turn } from "node:timers/promises";
 import { BinaryReader } from "@bufbuild/protobuf/wire";
 import { type Content, DELTA_FIELDS, restoredContent } from "./server/content.ts";
+import type { Packer } from "./server/pack.ts";
 import { RESOURCE_TYPES, type ResourceType } from "./types.ts";
 
 /** One resource of a snapshot. */
@@ -26,8 +27,11 @@ export async function encodeSnapshot(kept: Iterable<Kept>): Promise<Buffer> {
   return Buffer.concat(parts);
 }
 
-/** Throws where the bytes are no snapshot of this version. */
-export function decodeSnapshot(bytes: Uint8Array): readonly Kept[] {
+/**
+ * Throws where the bytes are no snapshot of this version.
+ * @param packer for the resources of which there are thousands
+ */
+export function decodeSnapshot(bytes: Uint8Array, packer?: Packer): readonly Kept[] {
   if (Buffer.compare(bytes.subarray(0, MAGIC.length), MAGIC) !== 0) throw new Error("not a snapshot of this version");
   const reader = new BinaryReader(bytes.subarray(MAGIC.length));
   const kept: Kept[] = [];
@@ -36,7 +40,7 @@ export function decodeSnapshot(bytes: Uint8Array): readonly Kept[] {
     const [field] = reader.tag();
     if (type === undefined || field !== DELTA_FIELDS.resources) throw new Error("a broken snapshot");
     const { name, any } = parseResource(reader.bytes());
-    kept.push([type, name, restoredContent(name, any)]);
+    kept.push([type, name, restoredContent(name, any, type === "scope" ? packer : undefined)]);
   }
   return kept;
 }

@@ -32,8 +32,8 @@ export function encodeContent(name: string, json: JsonObject, packer?: Packer): 
 export const DELTA_FIELDS = { resources: RESPONSE_RESOURCES, ...RESOURCE } as const;
 
 /** The content of an Any that was encoded before. */
-export function restoredContent(name: string, any: Uint8Array): Content {
-  return contentOf(name, versionOf(any), any);
+export function restoredContent(name: string, any: Uint8Array, packer?: Packer): Content {
+  return contentOf(name, versionOf(any), any, packer);
 }
 
 function versionOf(any: Uint8Array): string {

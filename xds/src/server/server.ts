@@ -198,9 +198,9 @@ export function createXdsServer(options: XdsServerOptions): XdsServer {
       const kept = books.get(gateway)?.lastGood() ?? [];
       return kept.length === 0 ? undefined : await encodeSnapshot(kept);
     },
-    seed: (gateway, snapshot) => bookOf(gateway).seed(decodeSnapshot(snapshot)),
+    seed: (gateway, snapshot) => bookOf(gateway).seed(decodeSnapshot(snapshot, packer)),
     serve(gateway, snapshot) {
-      const kept = snapshot === undefined ? [] : decodeSnapshot(snapshot);
+      const kept = snapshot === undefined ? [] : decodeSnapshot(snapshot, packer);
       const names = new Set(kept.map(([type, name]) => `${type} ${name}`));
       const book = bookOf(gateway);
       const gone = RESOURCE_TYPES.flatMap((type) =>
