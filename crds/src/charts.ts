@@ -14,7 +14,7 @@ const METADATA = "\nmetadata:\n";
 const ELSEWHERE: ReadonlySet<string> = new Set(["Namespace", "ServiceAccount"]);
 /** Files of operator/deploy that only some installations need, with the condition. */
 const CONDITIONS: Readonly<Record<string, string>> = {
-  "fallback.yaml": "(.Values.fallback | default dict).enabled",
+  "fallback.yaml": ".Values.fallback.enabled",
   "infrastructure.yaml": `eq .Values.infrastructure "kubernetes"`,
 };
 

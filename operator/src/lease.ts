@@ -35,6 +35,8 @@ export interface LeaderElectionOptions {
   readonly hasEnded?: (identity: string) => boolean;
   /** Where other replicas find this one; undefined while they cannot. */
   readonly address?: () => string | undefined;
+  /** The API server answers again after it did not. */
+  readonly onReturn?: () => void;
   /** `after`: another process held the lease before, and others may still be on their way from it to this one. */
   readonly onChange: (leads: boolean, after: boolean) => void;
 }
@@ -84,6 +86,7 @@ export function startLeaderElection(options: LeaderElectionOptions): LeaderElect
   let told = false;
   let leader: Leader | undefined;
   let followed = false;
+  let away = false;
   // The holder's renewals as we see them: its clock is not ours, so a lease runs out when nothing changed for its duration.
   let observed = { version: "", at: 0 };
 
@@ -98,6 +101,9 @@ export function startLeaderElection(options: LeaderElectionOptions): LeaderElect
   const attempt = async (): Promise<boolean> => {
     const began = clock.elapsed();
     const got = await client.get(path, { signal: stopping.signal });
+    const answered = got.ok || got.failure.status !== 0;
+    if (answered && away) options.onReturn?.();
+    away = !answered;
     if (!got.ok && got.failure.status !== 404) {
       log.warn("the lease cannot be read", { status: got.failure.status, error: got.failure.message });
       return false;

@@ -123,6 +123,11 @@ export async function startOperator(parts: OperatorParts): Promise<Operator> {
     identity,
     address: () => (xdsPort === undefined ? undefined : replicaAddress(config.xdsAddress.host, xdsPort)),
     hasEnded: endedOnThisMachine,
+    // Everybody waits by itself, the longer the longer it was away; the lease is asked for each second.
+    onReturn() {
+      for (const reflector of reflectors) reflector.wake();
+      referenced.wake();
+    },
     onChange(leads, after) {
       cancelSettling();
       if (!leads) return;
@@ -157,14 +162,7 @@ export async function startOperator(parts: OperatorParts): Promise<Operator> {
     leader: election.leader,
     serverName: servingName(config.namespace),
     caPem: () => serving.caPem(),
-    own: {
-      gateways: () => xds.gateways(),
-      keys: (gateway) => xds.keys(gateway),
-      report: (gateway, key) => xds.report(gateway, key),
-      proxies: (gateway) => xds.proxies(gateway),
-      status: (gateway, key) => xds.status(gateway, key),
-      turnedAway: (gateway) => turnedAway.last(gateway),
-    },
+    own: { ...xds, turnedAway: (gateway) => turnedAway.last(gateway) },
     onReplicas: (gateway, keys) => statuses.acknowledged(gateway, keys),
     onElsewhere: (gateway) => publish(peers.recount(gateway)),
   });

@@ -127,6 +127,23 @@ describe("the lease", () => {
     await first.stop();
   });
 
+  test("says when the API server answers again, once", async () => {
+    const returns: number[] = [];
+    const election = startLeaderElection({
+      ...{ client: api.client, clock, log: silentLog, namespace: "ops", name: "gatewarden", identity: "a" },
+      onChange: () => undefined,
+      onReturn: () => returns.push(clock.elapsed()),
+    });
+    await clock.advance(10_000);
+    away = true;
+    await clock.advance(20_000);
+    away = false;
+    const since = clock.elapsed();
+    await clock.advance(10_000);
+    expect(returns.map((at) => at - since <= 1_000)).toEqual([true]);
+    await election.stop();
+  });
+
   test("is taken over at once from a process that is known to have ended", async () => {
     stored = {
       metadata: { name: "gatewarden", resourceVersion: "0" },

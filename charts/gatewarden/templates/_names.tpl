@@ -16,6 +16,11 @@ app.kubernetes.io/name: gatewarden
 app.kubernetes.io/component: operator
 {{- end }}
 
+{{- define "gatewarden.fallbackSelector" -}}
+app.kubernetes.io/name: gatewarden
+app.kubernetes.io/component: fallback
+{{- end }}
+
 {{/* `repository:tag`, with the digest where there is one. */}}
 {{- define "gatewarden.imageName" -}}
 {{ .repository }}:{{ .tag }}{{ with .digest }}@{{ . }}{{ end }}

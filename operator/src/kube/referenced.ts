@@ -21,6 +21,8 @@ export interface ReferencedOptions {
 export interface Referenced {
   /** Begins to watch what is added and ends what is removed; nobody else is told of a removal. Adding twice counts once. */
   update(add: readonly ObjectKey[], remove: readonly ObjectKey[]): void;
+  /** The API server answers again: who waits to try again does so now, some at a time. */
+  wake(): void;
   /** How many added objects have not been reported at all yet. */
   pending(): number;
   watched(): number;
@@ -31,6 +33,9 @@ export interface Referenced {
 const PROBE_EVERY_MS = 3_000;
 /** No more probes than that in one round, however many namespaces deny. */
 const PROBES_A_ROUND = 30;
+/** Thousands of watches at once would be the first thing that a returning API server sees. */
+const WOKEN_AT_ONCE = 50;
+const WAKE_EVERY_MS = 50;
 
 interface Entry {
   readonly key: ObjectKey;
@@ -45,6 +50,7 @@ export function createReferenced(options: ReferencedOptions): Referenced {
   const ending = new Set<Promise<void>>();
   let stopped = false;
   let cancelProbe: (() => void) | undefined;
+  let cancelWake = (): void => undefined;
   let round = 0;
 
   const scope = (key: ObjectKey): string => `${key.kind}/${key.namespace}`;
@@ -139,11 +145,21 @@ export function createReferenced(options: ReferencedOptions): Referenced {
         start(entry);
       }
     },
+    wake() {
+      const waiting = [...entries.values()];
+      cancelWake();
+      const next = (): void => {
+        for (const entry of waiting.splice(0, WOKEN_AT_ONCE)) entry.reflector?.wake();
+        if (waiting.length > 0) cancelWake = clock.after(WAKE_EVERY_MS, next);
+      };
+      next();
+    },
     pending: () => [...entries.values()].filter((entry) => !entry.reported).length,
     watched: () => entries.size,
     async stop() {
       stopped = true;
       cancelProbe?.();
+      cancelWake();
       for (const entry of entries.values()) end(entry);
       entries.clear();
       await Promise.all(ending);

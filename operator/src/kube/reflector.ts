@@ -349,7 +349,10 @@ export function startReflector(options: ReflectorOptions): Reflector {
   });
   return {
     state: () => state,
-    wake: () => wakeUp.abort(),
+    wake() {
+      backoff.reset(); // what comes next is the first failure of its row: a returning API server says 429 for a moment
+      wakeUp.abort();
+    },
     stop() {
       stopping.abort(new Error("stopped"));
       wakeUp.abort();
