@@ -18,6 +18,8 @@ export interface ImageFile {
 /** What a proxy's pod runs: the same name that the operator and the chart have as default, so that no test needs to say another. */
 export const ENVOY_IMAGE = "docker.io/envoyproxy/envoy:distroless-v1.40.0";
 export const ECHO_IMAGE = "gatewarden-test/echo:1";
+/** The upstream that docs/journey.md names. */
+export const STAND_IN_IMAGE = "docker.io/ealen/echo-server:0.9.2";
 export const CERT_MANAGER_IMAGE = "gatewarden-test/cert-manager:1";
 const PAUSE_IMAGE = "docker.io/gatewarden-test/pause:1";
 const REPOSITORY = join(import.meta.dirname, "..", "..");
@@ -38,8 +40,8 @@ export function certManagerImage({ certManager }: Parts, say: Say): Promise<Imag
   return image(CERT_MANAGER_IMAGE, [certManager], () => spec, say);
 }
 
-/** e2e/upstream/echo.ts on port 8080; its name is the pod's. */
-export function echoImage(say: Say): Promise<ImageFile> {
+/** e2e/upstream/echo.ts on port 8080; its name is the pod's. `name` is what pods call the image. */
+export function echoImage(say: Say, name = ECHO_IMAGE): Promise<ImageFile> {
   const node = join(REPOSITORY, "node_modules", "node", "bin", "node");
   const source = join(import.meta.dirname, "..", "upstream", "echo.ts");
   const main = [
@@ -56,7 +58,7 @@ export function echoImage(say: Say): Promise<ImageFile> {
     ],
     entrypoint: ["/nodejs/bin/node", "/app/main.ts"],
   });
-  return image(ECHO_IMAGE, [node, source, main], spec, say);
+  return image(name, [node, source, main], spec, say);
 }
 
 async function image(

@@ -29,8 +29,14 @@ export function podDriver(): DriverName {
   return asked === "kind" || asked === "existing" ? asked : "node";
 }
 
-/** Starts a cluster and loads the images; the checkout must be built. */
-export async function startPodCluster(say: (line: string) => void = () => undefined): Promise<PodCluster> {
+/**
+ * Starts a cluster and loads the images; the checkout must be built.
+ * @param standIns names of images under which the tests' upstream is found, too
+ */
+export async function startPodCluster(
+  say: (line: string) => void = () => undefined,
+  standIns: readonly string[] = [],
+): Promise<PodCluster> {
   const directory = removeAtExit(mkdtempSync(join(tmpdir(), "gatewarden-pods-")));
   const cluster = await startCluster({ driver: podDriver(), say });
   const stop = async (): Promise<void> => {
@@ -39,6 +45,7 @@ export async function startPodCluster(say: (line: string) => void = () => undefi
   };
   try {
     const files = [(await envoyImage(say)).file, (await echoImage(say)).file];
+    for (const name of standIns) files.push((await echoImage(say, name)).file);
     for (const tag of ["0.1.0", NEXT_TAG]) {
       const file = join(directory, `${tag}.tar`);
       writeFileSync(file, operatorImage(REPOSITORY, `gatewarden/operator:${tag}`).archive);
