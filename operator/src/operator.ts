@@ -14,7 +14,7 @@ import { createJwksKeeper } from "./jwks/keeper.ts";
 import { openStoredKeySets } from "./jwks/stored.ts";
 import { createKubeClient } from "./kube/client.ts";
 import type { Credentials } from "./kube/credentials.ts";
-import { CLUSTER_WIDE_KINDS, OPTIONAL_KINDS } from "./kube/kinds.ts";
+import { CLUSTER_WIDE_KINDS, isDispensable } from "./kube/kinds.ts";
 import { createReferenced } from "./kube/referenced.ts";
 import { startReflector, type Reflector, type ReflectorState } from "./kube/reflector.ts";
 import { createServiceDirectory } from "./kube/services.ts";
@@ -323,7 +323,7 @@ export async function startOperator(parts: OperatorParts): Promise<Operator> {
   const listed = (): boolean =>
     CLUSTER_WIDE_KINDS.every(({ kind }) => {
       const state = states.get(kind);
-      return state === "synced" || (state === "absent" && OPTIONAL_KINDS.has(kind));
+      return state === "synced" || isDispensable(kind, state);
     });
   const poll = async (condition: () => boolean | Promise<boolean>): Promise<void> => {
     while (!(await condition()) && !stopping.signal.aborted) await sleep(clock, POLL_MS, stopping.signal);

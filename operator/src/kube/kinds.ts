@@ -37,13 +37,25 @@ export const CLUSTER_WIDE_KINDS: readonly KindInfo[] = [
   info("Certificate", "cert-manager.io", "v1", "certificates", { generation: false, readsStatus: true }),
 ];
 
-/** Kinds whose CRD may be missing: without it nothing is lost but the feature. A missing one of the others would look like an empty cluster. */
-export const OPTIONAL_KINDS: ReadonlySet<Kind> = new Set<Kind>([
+/**
+ * Kinds whose CRD may be missing: without it nothing is lost but the feature, and nothing opens (no grants: nobody has the right). A missing one
+ * of the others would look like an empty cluster.
+ */
+const OPTIONAL_KINDS: ReadonlySet<Kind> = new Set<Kind>([
   "ReferenceGrant",
   "BackendTLSPolicy",
   "Certificate",
   "ProxyConfig",
+  "ApiGrant",
 ]);
+
+/** Kinds that came later than the first chart: its rights do not name them, and an upgrade of the operator alone must not stop it. */
+const YOUNG_KINDS: ReadonlySet<Kind> = new Set<Kind>(["ProxyConfig", "ApiGrant"]);
+
+/** Whether the operator may serve although this kind cannot be read. */
+export function isDispensable(kind: Kind, state: string | undefined): boolean {
+  return (state === "absent" && OPTIONAL_KINDS.has(kind)) || (state === "denied" && YOUNG_KINDS.has(kind));
+}
 
 /** Kinds that are read by reference only, object by object. */
 export const REFERENCED_KINDS: Readonly<Record<"Secret" | "ConfigMap", KindInfo>> = {
