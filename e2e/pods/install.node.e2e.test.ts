@@ -14,6 +14,8 @@ const PROXIES = "gateway.networking.k8s.io/gateway-name=edge";
 const SYSTEM = "gatewarden-system";
 const LIMIT_MS = 300_000;
 const RATE = 200;
+/** What is asked for where every pod of the operator goes; what two processors manage is printed. */
+const HIGH_RATE = 1_000;
 
 interface List<T> {
   readonly items: readonly T[];
@@ -37,8 +39,8 @@ describe("the charts on pods", () => {
   const podsOf = (namespace: string, selector: string): Promise<List<Pod>> =>
     pods.get<List<Pod>>("pods", "--namespace", namespace, "--selector", selector);
   /** What `work` does to calls that go on beside it. */
-  const underLoad = async (work: () => Promise<unknown>): Promise<LoadResult> => {
-    const load = startLoad(shop.target, shop.request(KEY), RATE);
+  const underLoad = async (work: () => Promise<unknown>, rate = RATE): Promise<LoadResult> => {
+    const load = startLoad(shop.target, shop.request(KEY), rate);
     try {
       await work();
     } catch (error) {
@@ -109,13 +111,35 @@ describe("the charts on pods", () => {
       const { sent, failures } = await underLoad(async () => {
         await pods.shell(`kubectl delete pods --namespace ${SYSTEM} --selector ${OPERATOR} --force --grace-period 0`);
         await operatorReady(2);
-      });
+      }, HIGH_RATE);
       const after = (await podsOf(SYSTEM, OPERATOR)).items.map(({ metadata }) => metadata.name);
       expect(after.filter((name) => before.includes(name))).toEqual([]);
       expect(failures).toEqual([]);
       expect(sent).toBeGreaterThan(500);
       await pods.shell(`kubectl label apiconsumer/erp --namespace ${SHOP} tier=former --overwrite`);
       await eventually("the edit in force", async () => (await send(shop.target, shop.request(KEY))).status === 401);
+      await pods.shell(`kubectl label apiconsumer/erp --namespace ${SHOP} tier=partner --overwrite`);
+      await eventually("the edit undone", lets);
+    },
+    LIMIT_MS,
+  );
+
+  it(
+    "lose no call when the xDS server's certificate is renewed",
+    async () => {
+      const revision = (): Promise<string> =>
+        pods.shell(`kubectl get certificate/gatewarden-xds --namespace ${SYSTEM} --output jsonpath={.status.revision}`);
+      const before = Number(await revision());
+      const { failures } = await underLoad(async () => {
+        await pods.shell(`kubectl delete secret/gatewarden-xds --namespace ${SYSTEM}`);
+        await eventually("a new certificate", async () => Number(await revision()) > before, { limitMs: 60_000 });
+        // Both replicas have it now; an edit shows that proxies still hear of changes.
+        await pods.shell(`kubectl label apiconsumer/erp --namespace ${SHOP} renewed=yes --overwrite`);
+        await pods.shell(`kubectl wait apiconsumer/erp --for condition=Ready --namespace ${SHOP} --timeout 30s`);
+      });
+      expect(failures).toEqual([]);
+      await pods.shell(`kubectl label apiconsumer/erp --namespace ${SHOP} tier=former --overwrite`);
+      await eventually("an edit in force", async () => (await send(shop.target, shop.request(KEY))).status === 401);
       await pods.shell(`kubectl label apiconsumer/erp --namespace ${SHOP} tier=partner --overwrite`);
       await eventually("the edit undone", lets);
     },
