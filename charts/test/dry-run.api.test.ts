@@ -38,8 +38,10 @@ describe("the charts on a real API server", () => {
     await cluster.apply(JSON.stringify({ apiVersion: "v1", kind: "List", items: await render("gatewarden-crds") }));
     const established = ["--for=condition=Established", "customresourcedefinitions", "--all", "--timeout=60s"];
     await cluster.kubectl(["wait", ...established]);
-    const account = { name: "gatewarden", namespace: "gatewarden-charts" };
-    await cluster.apply(JSON.stringify({ apiVersion: "v1", kind: "ServiceAccount", metadata: account }));
+    for (const name of ["gatewarden", "gatewarden-fallback"]) {
+      const metadata = { name, namespace: "gatewarden-charts" };
+      await cluster.apply(JSON.stringify({ apiVersion: "v1", kind: "ServiceAccount", metadata }));
+    }
   }, START_LIMIT_MS);
   afterAll(() => cluster.stop());
 
