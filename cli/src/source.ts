@@ -4,6 +4,7 @@ import { homedir } from "node:os";
 import path from "node:path";
 import type { Manifests } from "./offline/manifests.ts";
 import { readManifests } from "./offline/manifests.ts";
+import { assumeSurroundings } from "./offline/surroundings.ts";
 
 export interface SourceFlags {
   /** Files and folders; none: a cluster. */
@@ -30,7 +31,11 @@ export const SOURCE_USAGE = `  -f, --file DIR|FILE   manifests; folders are read
 export async function loadObjects({ files, kubeconfig }: SourceFlags): Promise<Loaded> {
   if (files !== undefined && files.length > 0) {
     const manifests = await readManifests(files);
-    return manifests.ok ? manifests : { ok: false, exitCode: 2, message: manifests.message };
+    if (!manifests.ok) return { ok: false, exitCode: 2, message: manifests.message };
+    const { objects, notes } = assumeSurroundings(manifests.value.objects);
+    // What was assumed belongs to the answer, and standard output to programs.
+    for (const note of notes) process.stderr.write(`gatewarden: ${note}\n`);
+    return { ok: true, value: { objects, notes: [...manifests.value.notes, ...notes] } };
   }
   const { readCluster } = await import("./cluster/read.ts");
   const cluster = await readCluster(kubeconfig ?? defaultKubeconfig(process.env), process.env);

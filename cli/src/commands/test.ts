@@ -7,6 +7,7 @@ import { type Outcome, runExpectation, timeOf } from "../expect/run.ts";
 import { readFlags, wrongUsage } from "../flags.ts";
 import { openObjects } from "../offline/inspect.ts";
 import { isExpectations, readManifests } from "../offline/manifests.ts";
+import { assumeSurroundings } from "../offline/surroundings.ts";
 import { junit } from "../report/junit.ts";
 import { printable } from "../report/table.ts";
 
@@ -94,12 +95,14 @@ async function runFile(
   const folder = path.dirname(file);
   const read = await readManifests(manifests?.map((one) => path.resolve(folder, one)) ?? given ?? [folder]);
   if (!read.ok) return read;
+  const { objects, notes } = assumeSurroundings(read.value.objects);
+  for (const note of notes) process.stderr.write(`gatewarden test: ${note}\n`);
   const nowMs = Date.now();
   // What has ended or begun by then differs, so each point in time is a world of its own.
   const worlds = new Map<number, OpenEngine>();
   const value = expectations.map((expectation, index): Result => {
     const atMs = timeOf(expectation, nowMs);
-    const open = worlds.get(atMs) ?? openObjects(read.value.objects, { requirePolicy, nowMs: atMs }).open;
+    const open = worlds.get(atMs) ?? openObjects(objects, { requirePolicy, nowMs: atMs }).open;
     worlds.set(atMs, open);
     return { ...runExpectation(open, expectation, atMs), file, line: line(`expectations[${index}]`) };
   });
