@@ -42,10 +42,7 @@ const LAYERS: Readonly<Record<string, Layer>> = {
 const GOLDEN: Layer = { match: ["**/golden*.test.ts"], workers: 1 };
 /** Steps that are one npm script; each counts as one test. */
 const SCRIPTS = ["typecheck", "lint"];
-const DEFAULT = [
-  ...SCRIPTS,
-  ...Object.entries(LAYERS).flatMap(([step, { pods }]) => (pods === true ? [] : [step])),
-];
+const DEFAULT = [...SCRIPTS, ...Object.entries(LAYERS).flatMap(([step, { pods }]) => (pods === true ? [] : [step]))];
 const ALL = [...SCRIPTS, ...Object.keys(LAYERS)];
 
 const scratch = removeAtExit(mkdtempSync(join(tmpdir(), "gatewarden-tests-")));
