@@ -9,10 +9,11 @@ const SAN_TYPE = { URI: "URI", DNS: "DNS", Email: "EMAIL" } as const;
 export const VERIFIED_CERTIFICATE: JsonObject = mtls({ any_validated_client_certificate: true });
 
 export function certificateWith({ type, san, value }: Identity): JsonObject {
-  return mtls({ san_matcher: { san_type: SAN_TYPE[san], matcher: matcherOf(type, value) } });
+  return mtls({ san_matcher: { san_type: SAN_TYPE[san], matcher: nameMatcher({ type, value }) } });
 }
 
-function matcherOf(type: Identity["type"], value: string): JsonObject {
+/** Envoy's StringMatcher for one name of a certificate. */
+export function nameMatcher({ type, value }: Pick<Identity, "type" | "value">): JsonObject {
   switch (type) {
     case "Exact":
       return exact(value);

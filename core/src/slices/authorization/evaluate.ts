@@ -3,6 +3,7 @@ import { type Attributes, evaluateTree } from "../../cel/evaluate.ts";
 import { parseCidr } from "../../schema/cidr.ts";
 import type { Identity } from "../../schema/identity.ts";
 import type { Callers } from "../../slice.ts";
+import { nameFits } from "../../simulate/identity.ts";
 import type { Call, Evaluate, Evaluating, Finding, PresentedCertificate } from "../../simulate/contract.ts";
 import type { JsonObject, JsonValue } from "../../world.ts";
 import type { Action, Claim, Mfa, Model, Roles, Rule, RuleSet } from "./model.ts";
@@ -140,7 +141,7 @@ function certificateHas(
   action: Action,
 ): boolean {
   if (presented === undefined) return false;
-  const fit = (name: string): boolean => nameFits(type, value, name);
+  const fit = (name: string): boolean => nameFits({ type, value }, name);
   switch (san) {
     case "URI":
       return presented.uris.some(fit);
@@ -150,23 +151,6 @@ function certificateHas(
       const joined = presented.emails.join(",");
       return action === "Deny" ? joined.split(",").some(fit) : !joined.includes(",") && fit(joined);
     }
-  }
-}
-
-function nameFits(type: Identity["type"], value: string, name: string): boolean {
-  switch (type) {
-    case "Exact":
-      return name === value;
-    case "Prefix":
-      return name.startsWith(value);
-    case "Suffix":
-      return name.endsWith(value);
-    case "Regex":
-      try {
-        return new RegExp(`^(?:${value})$`).test(name);
-      } catch {
-        return false; // RE2 knows flags in the middle, JavaScript does not
-      }
   }
 }
 

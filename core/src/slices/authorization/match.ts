@@ -15,6 +15,7 @@ import {
   regex,
   sourceIn,
 } from "../../envoy/matcher.ts";
+import { nameMatcher } from "../../envoy/san.ts";
 import { exact, oneOf, pathRegex, quote, safeRegex } from "../../envoy/pattern.ts";
 import type { Identity } from "../../schema/identity.ts";
 import type { Callers } from "../../slice.ts";
@@ -104,21 +105,8 @@ function either(...value_matchers: readonly JsonObject[]): JsonObject {
 
 function certificateHas({ type, san, value }: Identity, action: Action): Predicate {
   if (san === "Email") return emailIs(type, value, action);
-  const list = { list_match: { one_of: { string_match: textMatch(type, value) } } };
+  const list = { list_match: { one_of: { string_match: nameMatcher({ type, value }) } } };
   return metadata(CERTIFICATE_NAMESPACE, [san.toLowerCase()], list);
-}
-
-function textMatch(type: Identity["type"], value: string): JsonObject {
-  switch (type) {
-    case "Exact":
-      return exact(value);
-    case "Prefix":
-      return { prefix: value };
-    case "Suffix":
-      return { suffix: value };
-    case "Regex":
-      return safeRegex(value);
-  }
 }
 
 /**
