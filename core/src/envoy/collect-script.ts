@@ -91,7 +91,7 @@ local function query(handle, name)
 end
 
 -- A claim of the one token that was verified; "a.b" also finds b inside a.
-local function claim(handle, name)
+local function claimValue(handle, name)
   local tokens = handle:streamInfo():dynamicMetadata():get("envoy.filters.http.jwt_authn")
   for _, payload in pairs(tokens or {}) do
     local value = payload
@@ -102,7 +102,41 @@ local function claim(handle, name)
         value = type(value) == "table" and value[segment] or nil
       end
     end
-    if type(value) == "string" or type(value) == "number" or type(value) == "boolean" then return tostring(value) end
+    if value ~= nil then return value end
+  end
+end
+
+local function claim(handle, name)
+  local value = claimValue(handle, name)
+  if type(value) == "string" or type(value) == "number" or type(value) == "boolean" then return tostring(value) end
+end
+
+-- The shortest text that is this number, as JSON.stringify writes it.
+local function json(value)
+  local text
+  for digits = 15, 17 do
+    text = string.format("%." .. digits .. "g", value)
+    if tonumber(text) == value then break end
+  end
+  local sign, whole, fraction, power = string.match(text, "^(%-?)(%d)%.?(%d*)e([+-]%d+)$")
+  if sign == nil then return text end
+  power = tonumber(power)
+  if power >= 0 and power < 21 then return sign .. whole .. fraction .. string.rep("0", power - #fraction) end
+  if power < 0 and power >= -6 then return sign .. "0." .. string.rep("0", -power - 1) .. whole .. fraction end
+  return sign .. whole .. (fraction == "" and "" or ".") .. fraction .. "e" .. (power < 0 and "" or "+") .. power
+end
+
+-- jwt_authn writes fractions and negative numbers with six decimals, whatever they are.
+local function numbers(handle, claims)
+  local headers = handle:headers()
+  for header, names in pairs(claims) do
+    local text = headers:get(header)
+    if text and string.find(text, "^%-?%d+%.%d%d%d%d%d%d$") then
+      for _, name in pairs(names) do
+        local value = claimValue(handle, name)
+        if type(value) == "number" and string.format("%f", value) == text then headers:replace(header, json(value)) end
+      end
+    end
   end
 end
 
@@ -211,6 +245,8 @@ local function collect(handle)
   end
   local hidden = context:get("hidden")
   if hidden then hide(handle, hidden) end
+  local claims = context:get("claims")
+  if claims then numbers(handle, claims) end
 end
 `;
 

@@ -106,6 +106,11 @@ export function hideParameters(names: readonly string[]): JsonObject {
   return perRoute({ hidden: names });
 }
 
+/** Headers that hold a claim, with the claims that each may hold: numbers among them become what JSON writes. Only in slot `collect-post`. */
+export function tellNumbers(claims: ReadonlyMap<string, readonly string[]>): JsonObject {
+  return perRoute({ claims: Object.fromEntries(claims) });
+}
+
 function perRoute(context: JsonObject): JsonObject {
   return { "@type": LUA_PER_ROUTE, filter_context: context };
 }

@@ -4,6 +4,7 @@
  */
 import type { Call, Deny, Evaluate, Evaluating, Finding } from "../../simulate/contract.ts";
 import { hasIdentity } from "../../simulate/identity.ts";
+import { isUnfit } from "./identity.ts";
 import type { ApiKey, Basic, Issuer, Model } from "./model.ts";
 import { BASIC, distinctPlaces, type Place, placesOfAll, samePlace } from "./place.ts";
 import { deny, edits, pass, suspended } from "./passed.ts";
@@ -151,8 +152,12 @@ function tokenFinding(
   const headers = Object.fromEntries(
     issuers.flatMap((one) => one.claims.map(({ header }) => [header, undefined] as const)),
   );
-  for (const { claim, header } of issuer.claims)
-    headers[header] = recognisedBy.claimText(claims, claim.split(".")) as undefined;
+  for (const { claim, header } of issuer.claims) {
+    const text = recognisedBy.claimText(claims, claim.split("."));
+    if (text !== undefined && isUnfit(text))
+      return deny(model, 401, BAD, `claim ${claim} holds a control character, which no header can`);
+    headers[header] = text as undefined;
+  }
   return pass(model, call, {
     caller: { method: "jwt", claims, ...(known === undefined ? {} : { consumer: known.id }) },
     reason: `a token of ${issuer.issuer}${known === undefined ? "" : ` is consumer ${known.id}`}`,

@@ -2,12 +2,14 @@
  * After a credential was verified: credentials off the request, identity headers on. Internal headers (`x-gatewarden-…`) carry what a
  * filter found out to the names that the policy chose, so no tenant's header is touched on another tenant's route.
  */
-import { hideParameters } from "../../envoy/collect.ts";
+import { hideParameters, tellNumbers } from "../../envoy/collect.ts";
 import { quote } from "../../envoy/pattern.ts";
 import { HTTP_FILTER } from "../../envoy/type-url.ts";
 import type { RoutePiece } from "../../slice.ts";
 import { CONSUMER_HEADER, CONSUMER_NAME, EXTRACTED, USER_HEADER } from "../../translate/chain.ts";
+import { mergeJson } from "../../translate/merge-json.ts";
 import type { JsonObject } from "../../world.ts";
+import type { Issuer } from "./model.ts";
 import { type Place, removalOf } from "./place.ts";
 
 const CLAIM_PREFIX = "x-gatewarden-claim-";
@@ -17,11 +19,42 @@ export function claimHeader(header: string): string {
   return `${CLAIM_PREFIX}${header.replace(/^x-/, "")}`;
 }
 
+/** What no header may hold (RFC 9110). Envoy would find it only when it writes the request: 503, as if the service were away. */
+const CONTROL = "[\\x00-\\x08\\x0a-\\x1f\\x7f]";
+
+/** Tokens with a claim that does not fit into its header: none of them may become a second header, or one less. */
+export function unfitClaims(claims: readonly ToldClaim[]): readonly JsonObject[] {
+  const headers = new Set(claims.map(({ header }) => claimHeader(header)));
+  const regex = `[\\s\\S]*${CONTROL}[\\s\\S]*`;
+  return [...headers].map((name) => ({ header: { name, string_match: { safe_regex: { regex } } } }));
+}
+
+export function isUnfit(text: string): boolean {
+  return new RegExp(CONTROL).test(text);
+}
+
+/** Never numbers: by RFC 7519, RFC 9068 and OpenID Connect. Looking for one costs a request some microseconds. */
+const TEXTS: ReadonlySet<string> = new Set([
+  "iss",
+  "sub",
+  "jti",
+  "azp",
+  "client_id",
+  "scope",
+  "acr",
+  "sid",
+  "name",
+  "preferred_username",
+  "email",
+]);
+
+type ToldClaim = Issuer["claims"][number];
+
 export interface Verified {
   /** Credentials that must not reach the upstream. */
   readonly hidden: readonly Place[];
   /** Identity headers made of claims. */
-  readonly claims?: readonly string[];
+  readonly claims?: readonly ToldClaim[];
   readonly consumer?: {
     readonly by: "api_key" | "basic";
     readonly namespace: string;
@@ -42,7 +75,11 @@ export function identityPiece({ hidden, claims = [], consumer }: Verified): Iden
     ...removal.headers,
     ...(removal.cookies.length === 0 ? [] : [{ remove: "cookie" }, set("cookie", extracted("cookie"))]),
     ...(consumer === undefined ? [] : consumerHeaders(consumer)),
-    ...claims.map((header) => set(header, `%REQ(${claimHeader(header)})%`)),
+    ...[...new Set(claims.map(({ header }) => header))].map((header) => set(header, `%REQ(${claimHeader(header)})%`)),
+  ];
+  const behind = [
+    ...(removal.parameters.length === 0 ? [] : [hideParameters(removal.parameters)]),
+    ...numbersAmong(claims),
   ];
   return {
     identity,
@@ -50,9 +87,16 @@ export function identityPiece({ hidden, claims = [], consumer }: Verified): Iden
       ...(rules.length === 0
         ? {}
         : { consumer: { "@type": `${HTTP_FILTER}.header_to_metadata.v3.Config`, request_rules: rules } }),
-      ...(removal.parameters.length === 0 ? {} : { "collect-post": hideParameters(removal.parameters) }),
+      ...(behind.length === 0 ? {} : { "collect-post": behind.reduce(mergeJson) }),
     },
   };
+}
+
+function numbersAmong(claims: readonly ToldClaim[]): readonly JsonObject[] {
+  const some = claims.filter(({ claim }) => !TEXTS.has(claim));
+  const byHeader = Map.groupBy(some, ({ header }) => header);
+  const names = [...byHeader].map(([header, own]) => [header, [...new Set(own.map(({ claim }) => claim))]] as const);
+  return names.length === 0 ? [] : [tellNumbers(new Map(names))];
 }
 
 function consumerHeaders({

@@ -10,7 +10,7 @@ import type { JsonObject } from "../../world.ts";
 import { auditIdentities, certificatePresent, onlyIdentities } from "./certificate.ts";
 import { challengeOf } from "./challenge.ts";
 import { apiKeyRoute, basicRoute, choose, consumersOf, onlyNamespace } from "./consumers.ts";
-import { identityPiece, type Verified } from "./identity.ts";
+import { identityPiece, unfitClaims, type Verified } from "./identity.ts";
 import { requirement } from "./jwt.ts";
 import { recogniseCertificate, recogniseToken } from "./recognise.ts";
 import type { ApiKey, Basic, Issuer, Model } from "./model.ts";
@@ -95,8 +95,10 @@ function tokenAttempt(
 ): Attempt & { readonly forward: boolean } {
   const { route, shared } = requirement(issuers, [place]);
   const forward = issuers.every(({ forwardToken }) => forwardToken);
-  const claims = [...new Set(issuers.flatMap((issuer) => issuer.claims.map(({ header }) => header)))];
-  const { piece: recognition, rules } = recogniseToken(model, issuers, source.text);
+  const claims = issuers.flatMap((issuer) => issuer.claims);
+  const { piece: recognition, rules: recognised } = recogniseToken(model, issuers, source.text);
+  const unfit = unfitClaims(claims);
+  const rules = [...recognised, ...(unfit.length === 0 ? [] : [{ policy: source.text, principals: unfit }])];
   const piece: BranchPiece = {
     ...(forward ? { select: firstCopy(place) } : {}),
     slots: {
