@@ -23,7 +23,13 @@ function decideSet(set: RuleSet, evaluating: Evaluating): Finding {
   if (rule === undefined) {
     return set.defaultAction === "Allow"
       ? { result: "Pass", reason: "no rule fits, and the default allows", policy }
-      : { result: "Deny", reason: "no rule allows this call", status: 403, code: "GW-AUTHZ-001", policy };
+      : {
+          result: "Deny",
+          reason: `no rule allows this call${nearest(set, evaluating)}`,
+          status: 403,
+          code: "GW-AUTHZ-001",
+          policy,
+        };
   }
   const { name, action, mfa } = rule;
   if (action === "Deny")
@@ -36,22 +42,35 @@ function decideSet(set: RuleSet, evaluating: Evaluating): Finding {
 }
 
 function fits(rule: Rule, evaluating: Evaluating): boolean {
+  return misses(rule, evaluating).next().done === true;
+}
+
+/** The fields of a rule, as users write them, that do not hold for this call. */
+function* misses(rule: Rule, evaluating: Evaluating): Generator<string, void> {
   const { call, caller, route } = evaluating;
   const { action, methods, paths, roles, scopes, consumers, identities, claims, sources, when, granted } = rule;
   const issuers = route.callers?.issuers ?? [];
   const is = (list: readonly string[]): boolean => caller.consumer !== undefined && list.includes(caller.consumer);
-  return (
-    (methods === undefined || methods.includes(call.method)) &&
-    (paths === undefined || paths.some((template) => pathFits(template, call.path))) &&
-    (sources === undefined || sources.some((cidr) => addressIn(call.address, cidr))) &&
-    (consumers === undefined || is(consumers)) &&
-    (granted === undefined || is(granted)) &&
-    (roles === undefined || is(roles.consumers) || tokenHasRole(roles, caller.claims, issuers)) &&
-    (scopes ?? []).every((scope) => hasScope(scope, caller.claims)) &&
-    (claims ?? []).every((claim) => hasClaim(claim, caller.claims, issuers)) &&
-    (identities === undefined || identities.some((one) => certificateHas(one, call.certificate, action))) &&
-    (when === undefined || holds(evaluateTree(when.ast, attributesOf(evaluating)), action))
-  );
+  if (methods !== undefined && !methods.includes(call.method)) yield "methods";
+  if (paths !== undefined && !paths.some((template) => pathFits(template, call.path))) yield "paths";
+  if (sources !== undefined && !sources.some((cidr) => addressIn(call.address, cidr))) yield "sources";
+  if (consumers !== undefined && !is(consumers)) yield "consumers";
+  if (granted !== undefined && !is(granted)) yield "grant";
+  if (roles !== undefined && !is(roles.consumers) && !tokenHasRole(roles, caller.claims, issuers)) yield "roles";
+  if (!(scopes ?? []).every((scope) => hasScope(scope, caller.claims))) yield "scopes";
+  if (!(claims ?? []).every((claim) => hasClaim(claim, caller.claims, issuers))) yield "claims";
+  if (identities !== undefined && !identities.some((one) => certificateHas(one, call.certificate, action)))
+    yield "identities";
+  if (when !== undefined && !holds(evaluateTree(when.ast, attributesOf(evaluating)), action)) yield "when";
+}
+
+/** Which rule that allows came nearest, and what it asked for in vain: the first with the fewest fields that do not hold. */
+function nearest({ rules }: RuleSet, evaluating: Evaluating): string {
+  const missed = rules
+    .filter(({ action }) => action === "Allow")
+    .map((rule) => ({ name: rule.name, fields: [...misses(rule, evaluating)] }));
+  const best = missed.toSorted((a, b) => a.fields.length - b.fields.length)[0];
+  return best === undefined ? "" : `; nearest is rule ${best.name}, which fails on ${best.fields.join(", ")}`;
 }
 
 /** What fails allows nothing. */

@@ -163,4 +163,21 @@ describe("a request", () => {
   ])("%s %s", (method, path, expected) => {
     expect(evaluate.authorization?.(model, asked(method, path))).toMatchObject(expected);
   });
+
+  test("that no rule allows hears which came nearest, and why it does not fit", () => {
+    const near = modelOf(
+      rules(
+        { action: "Deny", paths: ["/elsewhere"] },
+        { action: "Allow", methods: ["PUT"], paths: ["/open"], roles: ["user"] },
+        { action: "Allow", methods: ["POST"], grant: "Required" },
+      ),
+    );
+    const reason = (method: string): string | undefined =>
+      evaluate.authorization?.(near, asked(method, "/open"))?.reason;
+    expect(reason("POST")).toBe("no rule allows this call; nearest is rule r2, which fails on grant");
+    expect(reason("GET")).toBe("no rule allows this call; nearest is rule r1, which fails on methods, roles");
+    expect(reason("PUT")).toBe("no rule allows this call; nearest is rule r1, which fails on roles");
+    const none = modelOf(rules({ action: "Deny", paths: ["/elsewhere"] }));
+    expect(evaluate.authorization?.(none, asked("GET", "/open"))?.reason).toBe("no rule allows this call");
+  });
 });
