@@ -13,11 +13,12 @@ import type { AnySlice } from "./slices.ts";
 import { slices as allSlices } from "./slices.ts";
 import { createStatuses } from "./status/stage.ts";
 import { createBackendTls } from "./translate/backend-tls.ts";
-import { createPipeline, type PipelineReads } from "./translate/pipeline.ts";
+import { isOfConsumers } from "./translate/owner.ts";
+import { createPipeline, type PipelineReads, RANK } from "./translate/pipeline.ts";
 import { createWiring, type Wiring } from "./translate/wiring.ts";
 import { createViews, policyId, type Views } from "./views.ts";
 import { createWatchList } from "./watch-list.ts";
-import type { Change, Engine, EngineFault, EngineOptions } from "./world.ts";
+import type { Change, Engine, EngineFault, EngineOptions, Output, ResourceType } from "./world.ts";
 
 /** `slices` stands for the table in tests of the pipeline. */
 export function createEngine(options: EngineOptions, slices: readonly AnySlice[] = allSlices): Engine {
@@ -46,7 +47,7 @@ export function openEngine(options: EngineOptions, slices: readonly AnySlice[] =
   const jwks = createJwksSources(graph, () => objects);
   const { objects, put } = createObjectStore(graph, { value: watch.observe, jwks: jwks.observe });
   const clock = createClock(graph);
-  const outbox = createOutbox();
+  const outbox = createOutbox(standsAlone);
   const wiring = createWiring(graph);
   const views = createViews(
     graph,
@@ -71,7 +72,7 @@ export function openEngine(options: EngineOptions, slices: readonly AnySlice[] =
   const grants = createGrants(graph, objects, lookup);
   const sections = createSections(graph, lookupParts, slices);
   const backendTls = createBackendTls(graph, objects);
-  const reads = createPipeline({
+  const pipeline = createPipeline({
     graph,
     objects,
     views,
@@ -112,14 +113,23 @@ export function openEngine(options: EngineOptions, slices: readonly AnySlice[] =
     else gatewayIds.add(idOf(key));
   }
 
+  let unfinished = false;
+  let aheadIsDue = false;
   const engine: Engine = {
-    apply(changes, nowMs) {
-      clock.advance(nowMs);
+    apply(changes, nowMs, spent = never) {
+      // Not in between: what ends then may be named by what the outputs so far have left to be sent.
+      if (!unfinished) clock.advance(nowMs);
       for (const change of changes) {
         put(change);
         if (change.key.kind === "Gateway") noteGateway(change);
       }
-      const recomputed = graph.flush();
+      aheadIsDue ||= unfinished && changes.length > 0;
+      unfinished = true;
+      if (aheadIsDue) aheadIsDue = !graph.run(spent, RANK.resource);
+      if (!graph.run(spent)) return { ...NOTHING, ...interrupted() };
+      unfinished = aheadIsDue = false;
+      pipeline.ended(nowMs);
+      const recomputed = graph.settle(); // first: what nobody reads is neither watched nor waited for
       return {
         ...outbox.take(),
         watch: watch.take(),
@@ -130,5 +140,33 @@ export function openEngine(options: EngineOptions, slices: readonly AnySlice[] =
       };
     },
   };
+
+  function interrupted(): Pick<Output, "resources" | "watch" | "jwks" | "faults"> {
+    return { resources: outbox.takeAhead(), watch: watch.take(), jwks: jwks.take(), faults: faults.splice(0) };
+  }
+
+  const { reads } = pipeline;
   return { engine, views, objects, consumers, wiring, reads, gatewayIds: () => [...gatewayIds].sort(compareText) };
+}
+
+const never = (): boolean => false;
+
+const NOTHING: Output = {
+  resources: [],
+  statuses: [],
+  certificates: [],
+  infrastructure: [],
+  watch: { add: [], remove: [] },
+  jwks: { add: [], remove: [] },
+  nextEvaluationMs: undefined,
+  recomputed: {},
+  unfinished: true,
+};
+
+/**
+ * Resources whose new content is right beside the old content of all others: who may come in, what a server shows, where the endpoints are.
+ * A listener, scope or cluster may need another one that is not made yet.
+ */
+function standsAlone(type: ResourceType, name: string): boolean {
+  return type === "endpoint" || type === "secret" || (type === "extension" && isOfConsumers(name));
 }

@@ -54,7 +54,14 @@ export interface Graph {
   follow(relation: Relation<unknown>, effects: Effects): void;
   /** What an owner outside the graph gives; replaces what it gave before. */
   give(owner: string, gifts: (give: Give) => void): void;
-  /** Runs every effect that is due and returns how many units each stage computed. */
+  /**
+   * Runs effects that are due, lower ranks first (or those of one rank only), and answers whether none is left. `spent` is asked after each:
+   * true ends the run there. What is read is always what follows from the inputs; what was given is as far as effects have run.
+   */
+  run(spent: () => boolean, only?: number): boolean;
+  /** Forgets what nobody reads any more, and returns how many units each stage has computed since the last time. */
+  settle(): Record<string, number>;
+  /** All that is due, and {@link Graph.settle}. */
   flush(): Record<string, number>;
 }
 
@@ -165,10 +172,37 @@ export function createGraph(failed: Failed): Graph {
   }
 
   /** Infinity where nothing is due. */
-  function lowestDue(): number {
+  function lowestDue(only: number | undefined): number {
     let lowest = Number.POSITIVE_INFINITY;
-    for (const [rank, queue] of due) if (queue.size > 0 && rank < lowest) lowest = rank;
+    for (const [rank, queue] of due) if (queue.size > 0 && rank < lowest && (only ?? rank) === rank) lowest = rank;
     return lowest;
+  }
+
+  function run(spent: () => boolean, only?: number): boolean {
+    for (;;) {
+      const rank = lowestDue(only);
+      const queue = due.get(rank);
+      if (queue === undefined) break;
+      for (const node of queue) {
+        queue.delete(node);
+        refresh(node);
+        if (lowestDue(only) === Number.POSITIVE_INFINITY) break;
+        if (spent()) {
+          fade();
+          return false;
+        }
+        if (lowestDue(only) < rank) break; // what it gave wakes an earlier stage
+      }
+    }
+    fade();
+    return true;
+  }
+
+  function settle(): Record<string, number> {
+    collectOrphans();
+    const computed = counts;
+    counts = {};
+    return computed;
   }
 
   function collectOrphans(): void {
@@ -347,21 +381,12 @@ export function createGraph(failed: Failed): Graph {
       else given.set(owner, next);
     },
 
+    run,
+    settle,
+
     flush() {
-      counts = {};
-      for (;;) {
-        const rank = lowestDue();
-        const queue = due.get(rank);
-        if (queue === undefined) break;
-        for (const node of queue) {
-          queue.delete(node);
-          refresh(node);
-          if (lowestDue() < rank) break; // what it gave wakes an earlier stage
-        }
-      }
-      collectOrphans();
-      fade();
-      return counts;
+      run(() => false);
+      return settle();
     },
   };
 }

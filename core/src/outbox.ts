@@ -29,6 +29,8 @@ export interface Outbox {
   status(key: ObjectKey, status: ObjectStatus | undefined): void;
   certificate(change: CertificateChange): void;
   infrastructure(change: InfrastructureChange): void;
+  /** Of what changed since the last call, resources that no other one has to go with; the rest stays for {@link Outbox.take}. */
+  takeAhead(): readonly ResourceChange[];
   /** What changed since the last call, in a fixed order. */
   take(): {
     readonly resources: readonly ResourceChange[];
@@ -38,30 +40,37 @@ export interface Outbox {
   };
 }
 
-export function createOutbox(): Outbox {
+/** `ahead` says of which resources new content may go before everything else that came of the same changes. */
+export function createOutbox(ahead: (type: ResourceType, name: string) => boolean = () => false): Outbox {
   const told = new Map<string, string>(); // hash by id
   const resources = new Map<string, ResourceChange>();
+  const alone = new Map<string, ResourceChange>(); // of `resources`, what may go ahead
   const statuses = new Map<string, StatusChange>();
   const certificates = new Map<string, CertificateChange>();
   const infrastructure = new Map<string, InfrastructureChange>();
 
   /** Queues a change unless the shell knows the content; what was queued before it in the same pass is superseded. */
-  function tell<T>(queue: Map<string, T>, id: string, content: unknown, change: T): void {
+  function tell<T>(queue: Map<string, T>, id: string, content: unknown, change: T): boolean {
     const hash = content === undefined ? undefined : contentHash(content);
-    if (told.get(id) === hash) return;
+    if (told.get(id) === hash) return false;
     if (hash === undefined) told.delete(id);
     else told.set(id, hash);
     queue.set(id, change);
+    return true;
   }
 
   return {
     resource(resource) {
       const { gateway, type, name, json, owners } = resource;
       // A fallback follows from these. Owners as short texts: a shared extension has thousands.
-      tell(resources, joinKey(gateway, type, name), [json, owners.map(ownerDigest)], resource);
+      const id = joinKey(gateway, type, name);
+      const isNew = tell(resources, id, [json, owners.map(ownerDigest)], resource);
+      if (isNew && ahead(type, name)) alone.set(id, resource);
     },
     retract(gateway, type, name) {
-      tell(resources, joinKey(gateway, type, name), undefined, { gateway, type, name, json: undefined, owners: [] });
+      const id = joinKey(gateway, type, name);
+      tell(resources, id, undefined, { gateway, type, name, json: undefined, owners: [] });
+      alone.delete(id);
     },
     status(key, status) {
       tell(statuses, joinKey("status", key.kind, key.namespace, key.name), status, { key, status });
@@ -72,6 +81,12 @@ export function createOutbox(): Outbox {
     infrastructure(change) {
       tell(infrastructure, joinKey("infrastructure", change.gateway), change.objects, change);
     },
+    takeAhead() {
+      const taken = inOrder(alone);
+      for (const id of alone.keys()) resources.delete(id);
+      alone.clear();
+      return taken;
+    },
     take() {
       const taken = {
         resources: inOrder(resources),
@@ -79,7 +94,7 @@ export function createOutbox(): Outbox {
         certificates: inOrder(certificates),
         infrastructure: inOrder(infrastructure),
       };
-      for (const queue of [resources, statuses, certificates, infrastructure]) queue.clear();
+      for (const queue of [resources, alone, statuses, certificates, infrastructure]) queue.clear();
       return taken;
     },
   };

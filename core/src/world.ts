@@ -228,6 +228,8 @@ export interface Output {
   readonly recomputed: Readonly<Record<string, number>>; // units recomputed in this pass, by stage
   /** Bugs of ours: units that threw. What they had made before stays; the shell logs them. */
   readonly faults?: readonly EngineFault[];
+  /** The evaluation was interrupted: this is what may go ahead of its result. Call apply again, with what has changed since or nothing. */
+  readonly unfinished?: true;
 }
 
 export interface EngineFault {
@@ -238,7 +240,12 @@ export interface EngineFault {
 
 /** The core as the shell sees it. Deterministic: same sequence of calls, same outputs; same world, same bytes. */
 export interface Engine {
-  apply(changes: readonly Change[], nowMs: number): Output;
+  /**
+   * @param nowMs epoch ms; the whole of an interrupted evaluation is about the time at which it began
+   * @param spent asked between units of work: true interrupts the evaluation. Default: never. What comes of the changes is put out together
+   *   at its end, with one exception: keys, certificates and endpoints that change meanwhile do not wait ({@link Output.unfinished}).
+   */
+  apply(changes: readonly Change[], nowMs: number, spent?: () => boolean): Output;
 }
 
 export interface EngineOptions {

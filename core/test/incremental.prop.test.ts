@@ -216,17 +216,23 @@ const object = fc.oneof(
   { weight: 4, arbitrary: others },
 );
 const edit = fc.record({ change: object, remove: fc.integer({ min: 0, max: 3 }).map((n) => n === 0) });
+/** After how many units of work each evaluation is interrupted; what is edited next comes in between. */
+const patience = fc.array(fc.oneof(fc.integer({ min: 1, max: 12 }), fc.constant(1_000)), {
+  minLength: 1,
+  maxLength: 14,
+});
 
 test("after any edits the incremental result is that of a fresh engine", () => {
   fc.assert(
     fc.property(
       fc.array(fc.array(edit, { minLength: 1, maxLength: 4 }), { minLength: 1, maxLength: 14 }),
-      (batches) => {
+      patience,
+      (batches, units) => {
         const engine = createEngine({ ...OPTIONS, requirePolicy: true });
         const world = new Map<string, Change>();
         const outputs = [engine.apply([gatewayClass], NOW)];
         let generation = 1;
-        for (const batch of batches) {
+        for (const [at, batch] of batches.entries()) {
           const changes = batch.map(({ change, remove }): Change =>
             remove ? gone(change) : withGeneration(change, ++generation),
           );
@@ -235,9 +241,10 @@ test("after any edits the incremental result is that of a fresh engine", () => {
             if (change.object === undefined) world.delete(id);
             else world.set(id, change);
           }
-          outputs.push(engine.apply(changes, NOW));
+          let left = units[at % units.length] ?? 1;
+          outputs.push(engine.apply(changes, NOW, () => (left -= 1) <= 0));
         }
-        outputs.push(engine.apply([], SETTLED));
+        outputs.push(engine.apply([], NOW), engine.apply([], SETTLED));
         expect(held(outputs)).toEqual(held(fresh([...world.values()])));
       },
     ),

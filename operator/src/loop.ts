@@ -3,7 +3,7 @@
  * at once when nothing happens, and together when much happens, in pieces that leave the event loop free for the streams of the proxies.
  */
 import { inStartOrder } from "@gatewarden/core/start-order.ts";
-import type { Change, Engine, Output } from "@gatewarden/core/world.ts";
+import type { Change, Engine, Kind, Output } from "@gatewarden/core/world.ts";
 import type { Clock } from "./clock.ts";
 import { keyText } from "./kube/kinds.ts";
 import { errorText, type Log } from "./log.ts";
@@ -31,19 +31,34 @@ export interface LoopOptions {
   readonly carryOut: (output: Output) => void;
   /** Runs a task as soon as the event loop is free; for tests. */
   readonly soon?: (task: () => void) => void;
+  /** Whether work that began at `since` (of `performance.now`) is to be interrupted; for tests. */
+  readonly isSpent?: (since: number) => boolean;
 }
 
 /** Under churn evaluations begin no closer together than that: each has a fixed cost that a few ms of waiting share out. */
 const WINDOW_MS = 5;
-/** One piece of work between two looks at the event loop; 20 ms would delay keepalives. */
+/** One piece of work between two looks at the event loop; 20 ms would delay keepalives. An evaluation that takes longer is interrupted. */
 const PIECE_MS = 10;
 const FIRST_PIECE = 64;
 const LARGEST_PIECE = 4_096;
 /** Of a first evaluation: the outputs of smaller pieces become garbage early, and memory never returned to the system stays small. */
 const CATCH_UP_PIECE = 256;
+/** Taken in also while an evaluation is interrupted: what comes of them need not wait for its end (Engine.apply). */
+const URGENT: ReadonlySet<Kind> = new Set<Kind>(["Secret", "ApiConsumer", "EndpointSlice"]);
+/** Such changes are work, too: an evaluation comes to its end however many there are. */
+const LONGEST_OPEN_MS = 10_000;
+
+/** An evaluation that was interrupted. */
+interface Open {
+  readonly changes: readonly Change[];
+  readonly beganMs: number;
+  readonly workedMs: number;
+}
+
 export function createLoop(options: LoopOptions): Loop {
   const { engine, clock, log, carryOut } = options;
   const soon = options.soon ?? ((task: () => void): void => void setImmediate(task));
+  const isSpent = options.isSpent ?? ((since: number): boolean => performance.now() - since > PIECE_MS);
   const metrics = loopMetrics(options.metrics);
   const waiting = new Map<string, Change>();
   let started = false;
@@ -54,14 +69,21 @@ export function createLoop(options: LoopOptions): Loop {
   let piece = FIRST_PIECE;
   let cancelTimer = (): void => undefined;
   let timerDue = false;
+  let open: Open | undefined;
 
+  /** Begins an evaluation, or goes on with the open one. */
   const evaluate = (changes: readonly Change[]): void => {
-    const began = performance.now();
-    sequence += 1;
+    const since = performance.now();
+    const { beganMs, workedMs, changes: first } = open ?? { beganMs: clock.now(), workedMs: 0, changes };
+    const goesOn = open !== undefined;
+    if (!goesOn) sequence += 1;
+    open = undefined;
     try {
-      const output = engine.apply(changes, clock.now());
+      const output = engine.apply(changes, clock.now(), () => isSpent(since));
+      if (output.unfinished === true)
+        open = { changes: first, beganMs, workedMs: workedMs + performance.now() - since };
       carryOut(output);
-      setTimer(output.nextEvaluationMs);
+      if (open === undefined) setTimer(output.nextEvaluationMs);
       for (const [stage, units] of Object.entries(output.recomputed)) metrics.recomputed.add(units, { stage });
       for (const { stage, key, message } of output.faults ?? []) {
         // A bug of ours that the core contained: its rule or section is closed, everything else is served.
@@ -77,13 +99,16 @@ export function createLoop(options: LoopOptions): Loop {
         error: errorText(error),
         stack: error instanceof Error ? error.stack : undefined,
       });
+      // It may be about what came in between: the rest of the open one is tried without.
+      if (goesOn && changes.length > 0) timerDue = true;
     }
-    const tookMs = performance.now() - began;
-    metrics.seconds.observe(tookMs / 1000);
     metrics.changes.add(changes.length);
     lastEndMs = clock.now();
+    if (open !== undefined) return;
+    const tookMs = workedMs + performance.now() - since;
+    metrics.seconds.observe(tookMs / 1000);
     if (!started) return;
-    if (changes.length === piece && tookMs < PIECE_MS / 2) piece = Math.min(LARGEST_PIECE, piece * 2);
+    if (first.length === piece && tookMs < PIECE_MS / 2) piece = Math.min(LARGEST_PIECE, piece * 2);
     else if (tookMs > PIECE_MS) piece = Math.max(1, Math.floor(piece / 2));
   };
 
@@ -98,10 +123,11 @@ export function createLoop(options: LoopOptions): Loop {
     });
   };
 
-  const take = (most: number): Change[] => {
+  const take = (most: number, kinds?: ReadonlySet<Kind>): Change[] => {
     const taken: Change[] = [];
     for (const [key, change] of waiting) {
       if (taken.length >= most) break;
+      if (kinds?.has(change.key.kind) === false) continue;
       waiting.delete(key);
       taken.push(change);
     }
@@ -110,10 +136,15 @@ export function createLoop(options: LoopOptions): Loop {
 
   const run = (): void => {
     scheduled = false;
-    if (stopped || (waiting.size === 0 && !timerDue)) return;
-    timerDue = false;
-    evaluate(take(piece));
-    if (waiting.size > 0) {
+    if (stopped) return;
+    if (open !== undefined) {
+      evaluate(clock.now() - open.beganMs < LONGEST_OPEN_MS ? take(piece, URGENT) : []);
+    } else {
+      if (waiting.size === 0 && !timerDue) return;
+      timerDue = false;
+      evaluate(take(piece));
+    }
+    if (open !== undefined || timerDue || waiting.size > 0) {
       scheduled = true;
       soon(run);
     }
@@ -125,6 +156,13 @@ export function createLoop(options: LoopOptions): Loop {
     const restMs = lastEndMs + WINDOW_MS - clock.now();
     if (restMs > 0) clock.after(restMs, run);
     else soon(run);
+  };
+
+  /** Of an evaluation that nobody waits for in between; whether there was anything left. */
+  const goOn = (): boolean => {
+    if (open === undefined || stopped) return false;
+    evaluate([]);
+    return true;
   };
 
   return {
@@ -141,7 +179,8 @@ export function createLoop(options: LoopOptions): Loop {
         const changes = inStartOrder(take(Number.POSITIVE_INFINITY));
         for (let at = 0; at === 0 || at < changes.length; at += CATCH_UP_PIECE) {
           evaluate(changes.slice(at, at + CATCH_UP_PIECE));
-          await new Promise<void>(soon);
+          do await new Promise<void>(soon);
+          while (goOn());
         }
       } while (waiting.size > 0 && !stopped);
     },

@@ -132,6 +132,79 @@ describe("the loop", () => {
     expect(seen.map(({ names }) => names)).toEqual([["a@1"], ["b@1"]]);
   });
 
+  test("interrupts a long evaluation: keys, certificates and endpoints get in, everything else waits for its end", () => {
+    const steps: (readonly string[])[] = [];
+    const carried: Output[] = [];
+    let left = 0;
+    const engine: Engine = {
+      apply(changes, _, spent) {
+        steps.push(changes.map(({ key }) => `${key.kind} ${key.name}`));
+        if (left === 0) left = 5; // units of work
+        do left -= 1;
+        while (left > 0 && spent?.() !== true);
+        return left > 0 ? { ...EMPTY, unfinished: true } : { ...EMPTY, recomputed: { units: 5 } };
+      },
+    };
+    const registry = createRegistry();
+    const carryOut = (output: Output): void => void carried.push(output);
+    const turns: (() => void)[] = []; // of the event loop
+    const soon = (task: () => void): void => void turns.push(task);
+    loop = createLoop({ engine, clock, log: silentLog, metrics: registry, carryOut, soon, isSpent: () => true });
+    loop.start();
+    loop.put(change("a"));
+    turns.shift()?.();
+    expect(steps).toEqual([["Service a"]]);
+    loop.put(change("b"));
+    for (const kind of ["Secret", "ApiConsumer", "EndpointSlice"] as const)
+      loop.put({ key: { kind, namespace: "a", name: "c" }, object: undefined });
+    turns.shift()?.();
+    expect(steps[1]).toEqual(["Secret c", "ApiConsumer c", "EndpointSlice c"]);
+    expect([loop.waiting(), turns.length, loop.sequence()]).toEqual([1, 1, 1]);
+    for (const turn of [2, 3, 4]) {
+      turns.shift()?.();
+      expect(steps[turn]).toEqual([]);
+    }
+    expect(carried.map(({ unfinished }) => unfinished)).toEqual([true, true, true, true, undefined]);
+    expect(registry.render()).toContain("gatewarden_evaluation_seconds_count 1\n");
+    turns.shift()?.();
+    expect([steps[5], loop.waiting(), loop.sequence()]).toEqual([["Service b"], 0, 2]);
+  });
+
+  test("an evaluation comes to its end however many keys change meanwhile, and a fault in between does not leave it open", async () => {
+    let left = 1_000;
+    const taken: number[] = [];
+    const engine: Engine = {
+      apply(changes) {
+        taken.push(changes.length);
+        if (changes.some(({ object }) => object?.metadata.name === "bad")) throw new Error("a bug");
+        left -= 1;
+        return left > 0 ? { ...EMPTY, unfinished: true } : EMPTY;
+      },
+    };
+    const turns: (() => void)[] = [];
+    const soon = (task: () => void): void => void turns.push(task);
+    const options = { engine, clock, log: silentLog, metrics: createRegistry(), carryOut: () => undefined };
+    loop = createLoop({ ...options, soon });
+    loop.start();
+    const secret = (name: string): Change => ({
+      key: { kind: "Secret", namespace: "a", name },
+      object: { metadata: { name } },
+    });
+    loop.put(change("a"));
+    turns.shift()?.();
+    loop.put(secret("bad"));
+    turns.shift()?.();
+    for (let turn = 0; turn < 998; turn += 1) {
+      loop.put(secret("good"));
+      turns.shift()?.();
+      await clock.advance(20);
+    }
+    expect(left).toBe(1);
+    expect(taken.at(-1)).toBe(0); // after ten seconds
+    turns.shift()?.();
+    expect(left).toBe(0);
+  });
+
   test("does nothing after it was stopped", async () => {
     answer = () => ({ ...EMPTY, nextEvaluationMs: start + 100 });
     loop.start();

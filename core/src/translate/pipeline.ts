@@ -30,7 +30,7 @@ import { indexScope } from "./host.ts";
 import { type HostReads, hostResource } from "./host-stage.ts";
 import { listenerName } from "./listener.ts";
 import { isOfConsumers, SHARED } from "./owner.ts";
-import { createRetirement } from "./retire.ts";
+import { createRetirement, type Retirement } from "./retire.ts";
 import type { TlsToBackend } from "./rule.ts";
 import { indexName, scopeName } from "./scope-picker.ts";
 import { readPair, secretJson } from "./secret.ts";
@@ -51,7 +51,7 @@ export interface PipelineParts {
 }
 
 /** Ranks: what a stage gives is there before the next one runs. */
-const RANK = { attach: 1, host: 2, resource: 3 } as const;
+export const RANK = { attach: 1, host: 2, resource: 3 } as const;
 
 export const REQUIRE_POLICY_ANNOTATION = "gatewarden.io/require-policy";
 
@@ -61,7 +61,13 @@ export interface PipelineReads {
   readonly listeners: ListenerReads;
 }
 
-export function createPipeline(parts: PipelineParts): PipelineReads {
+export interface Pipeline {
+  readonly reads: PipelineReads;
+  /** Nothing is due any more, and everything is about to be put out. */
+  readonly ended: (nowMs: number) => void;
+}
+
+export function createPipeline(parts: PipelineParts): Pipeline {
   const { graph, objects, views, wiring, outbox, slices } = parts;
   attachStages(parts);
 
@@ -136,8 +142,8 @@ export function createPipeline(parts: PipelineParts): PipelineReads {
   graph.follow(wiring.wildcards, indexes);
 
   listenerStage(parts, listenerReads);
-  resourceStages(parts);
-  return { hosts: reads, listeners: listenerReads };
+  const retirement = resourceStages(parts);
+  return { reads: { hosts: reads, listeners: listenerReads }, ended: (nowMs) => retirement.ended(nowMs) };
 }
 
 function attachStages({ graph, objects, views, wiring }: PipelineParts): void {
@@ -219,7 +225,14 @@ function listenerStage({ graph, views, wiring, outbox }: PipelineParts, reads: L
   graph.follow(wiring.ports, listeners);
 }
 
-function resourceStages({ graph, objects, wiring, outbox, slices, lookup }: PipelineParts): void {
+function resourceStages({
+  graph,
+  objects,
+  wiring,
+  outbox,
+  slices,
+  lookup,
+}: PipelineParts): Pick<Retirement<never>, "ended"> {
   const ownersOf = (key: string): readonly Owner[] =>
     [...wiring.resourceOwners.get(key)].sort(([a], [b]) => compareText(a, b)).map(([, owner]) => owner);
   /** One resource per key `gateway, name`. */
@@ -326,6 +339,7 @@ function resourceStages({ graph, objects, wiring, outbox, slices, lookup }: Pipe
     },
   );
   graph.follow(wiring.certificates, certificates);
+  return retirement;
 }
 
 /** Also grants that have ended: their end is what proxies have to know. */

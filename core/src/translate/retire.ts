@@ -26,24 +26,33 @@ export interface Retirement<E> {
     until: (epochMs: number) => void,
   ): ReadonlyMap<string, E>;
   forget(key: string): void;
+  /** The evaluation ends, maybe long after it began: what left in its course is to stay from now on, since proxies hear of it only now. */
+  ended(nowMs: number): void;
 }
 
 interface Leaving<E> {
   readonly entry: E;
-  readonly untilMs: number;
+  untilMs: number;
 }
 
 export function createRetirement<E>(): Retirement<E> {
   const entriesOf = new Map<string, ReadonlyMap<string, E>>();
   const leavingOf = new Map<string, ReadonlyMap<string, Leaving<E>>>();
+  let newest: Leaving<E>[] = []; // in this evaluation
+  const graceFrom = (nowMs: number): number => Math.ceil((nowMs + GRACE_MS) / TOGETHER_MS) * TOGETHER_MS;
   return {
     left({ key, slot }, entries, nowMs, until) {
       if (!stays(slot)) return new Map();
-      const untilMs = Math.ceil((nowMs + GRACE_MS) / TOGETHER_MS) * TOGETHER_MS;
-      const newest = [...(entriesOf.get(key) ?? [])].map(([name, entry]) => [name, { entry, untilMs }] as const);
-      const leaving = new Map(
-        [...(leavingOf.get(key) ?? []), ...newest].filter(([name, one]) => !entries.has(name) && one.untilMs > nowMs),
+      const untilMs = graceFrom(nowMs);
+      const leaving = new Map<string, Leaving<E>>(
+        [...(leavingOf.get(key) ?? [])].filter(([name, one]) => !entries.has(name) && one.untilMs > nowMs),
       );
+      for (const [name, entry] of entriesOf.get(key) ?? []) {
+        if (entries.has(name)) continue;
+        const one: Leaving<E> = { entry, untilMs };
+        leaving.set(name, one);
+        newest.push(one);
+      }
       entriesOf.set(key, new Map(entries));
       leavingOf.set(key, leaving);
       for (const one of leaving.values()) until(one.untilMs);
@@ -52,6 +61,10 @@ export function createRetirement<E>(): Retirement<E> {
     forget(key) {
       entriesOf.delete(key);
       leavingOf.delete(key);
+    },
+    ended(nowMs) {
+      for (const one of newest) one.untilMs = Math.max(one.untilMs, graceFrom(nowMs));
+      newest = [];
     },
   };
 }

@@ -83,6 +83,11 @@ export function createShare(options: ShareOptions): Share {
     return {
       onMessage(message) {
         const { hello } = message;
+        if (hello === options.identity) {
+          // It found its own address: a restart where the last leader was. Its proxies are not counted a second time.
+          other.end();
+          return;
+        }
         if (typeof hello === "string") {
           peer.identity = hello;
           log.info("another replica reports its proxies", { replica: hello });
@@ -205,7 +210,9 @@ export function createShare(options: ShareOptions): Share {
     }
     let pauseMs = LOOK_EVERY_MS;
     while (!signal.aborted) {
-      const address = options.leads() ? undefined : options.leader()?.address;
+      const leader = options.leader();
+      // Its own name stands there, too, while it could not renew the lease for a moment.
+      const address = options.leads() || leader?.identity === options.identity ? undefined : leader?.address;
       if (options.leads()) told.clear();
       if (address === undefined) pauseMs = LOOK_EVERY_MS;
       else {
