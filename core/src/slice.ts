@@ -128,8 +128,7 @@ export type Resolution<M> =
 
 /**
  * The slots of the fixed filter chain, in order (design: docs/design/filter-chain.md). Their names are keys of typed_per_filter_config.
- * `collect`, `collect-post` (envoy/collect.ts) and `recognise` (envoy/recognise.ts) are Lua, so every scope disables them at virtual-host level like `pick`; a route that
- * needs one switches it on by its own configuration.
+ * `collect`, `collect-post` (envoy/collect.ts) and `recognise` (envoy/recognise.ts) are Lua that sleeps (envoy/lua.ts) until a route or its host asks for it.
  */
 export type SlotName =
   | "pick"

@@ -35,13 +35,27 @@ const WRAPPERS: ReadonlySet<string> = new Set(
 const LONGEST_DURATION_S = 315_576_000_000;
 
 export interface JsonEncoder {
-  /** The bytes of the Any; throws a FieldError that says where `json` is not what Envoy's API says. */
-  any(json: JsonObject): Uint8Array;
+  /**
+   * The bytes of the Any; throws a FieldError that says where `json` is not what Envoy's API says.
+   * @param brief see {@link BRIEF_FIELD}
+   */
+  any(json: JsonObject, brief?: boolean): Uint8Array;
 }
+
+/**
+ * Where an encoding is brief, the values of this field have a short host in their type URLs: only what follows the last slash says the type
+ * (google/protobuf/any.proto), and a scope has up to ten of them. Envoy reads and prints them alike (xds/test/brief.envoy.test.ts); without any host
+ * it could not print them.
+ */
+const BRIEF_FIELD = "typed_per_filter_config";
+const BRIEF_PREFIX = "t/";
 
 export function createJsonEncoder(descriptors: Descriptors): JsonEncoder {
   const writer = new WireWriter();
   const plans = new Map<DescMessage, Plan>();
+  let brief = false;
+  /** Whether the next Any is the value of a {@link BRIEF_FIELD} that is written briefly. */
+  let briefNext = false;
 
   const planOf = (message: DescMessage): Plan => {
     const known = plans.get(message);
@@ -144,6 +158,7 @@ export function createJsonEncoder(descriptors: Descriptors): JsonEncoder {
         encodeScalar(writer, { scalar: field.mapKey, enum: undefined }, keyOf(field.mapKey, key), 1);
         if (field.mapKind === "message") {
           writer.tag(2, BYTES);
+          briefNext = brief && field.name === BRIEF_FIELD;
           writeDelimited(field.message, item);
         } else encodeScalar(writer, field, item, 2);
         writer.close(start);
@@ -154,6 +169,8 @@ export function createJsonEncoder(descriptors: Descriptors): JsonEncoder {
   };
 
   const writeAny: Special = (_, json) => {
+    const isBrief = briefNext;
+    briefNext = false;
     if (!isObject(json)) throw new FieldError("must be an object");
     const typeUrl = json["@type"];
     if (typeUrl === undefined && Object.keys(json).length === 0) return;
@@ -163,7 +180,7 @@ export function createJsonEncoder(descriptors: Descriptors): JsonEncoder {
     const message = descriptors.registry.getMessage(typeUrl.slice(TYPE_URL_PREFIX.length));
     if (message === undefined) throw new FieldError(`Envoy's API has no message ${JSON.stringify(typeUrl)}`);
     writer.tag(1, BYTES);
-    writer.text(typeUrl);
+    writer.text(isBrief ? BRIEF_PREFIX + typeUrl.slice(TYPE_URL_PREFIX.length) : typeUrl);
     writer.tag(2, BYTES);
     const start = writer.open();
     const plan = planOf(message);
@@ -259,7 +276,9 @@ export function createJsonEncoder(descriptors: Descriptors): JsonEncoder {
   }
 
   return {
-    any(json) {
+    any(json, isBrief = false) {
+      brief = isBrief;
+      briefNext = false;
       writer.begin();
       writeAny(writer, json);
       return writer.finish();

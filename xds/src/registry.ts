@@ -15,10 +15,13 @@ export function descriptors(): Descriptors {
   return (read ??= readDescriptors());
 }
 
-/** The bytes of the Any that `json` describes. Throws an Error that names the field where `json` is not what Envoy's API says. */
-export function encodeAny(json: JsonObject): Uint8Array {
+/**
+ * The bytes of the Any that `json` describes. Throws an Error that names the field where `json` is not what Envoy's API says.
+ * @param brief short hosts in the type URLs of per-route configuration, for resources of which there are thousands
+ */
+export function encodeAny(json: JsonObject, brief = false): Uint8Array {
   encoder ??= createJsonEncoder(descriptors());
-  return encoder.any(json);
+  return encoder.any(json, brief);
 }
 
 /** The JSON of an Any, with Envoy's own field names. */

@@ -1,7 +1,7 @@
 /**
  * The slots `collect` (before every check) and `collect-post` (behind authorization): a constant Lua script that finds out what a route asks
- * for. Into dynamic metadata: keys of rate limits, request headers for logs. Out of the query: credentials. It is inert without
- * per-route configuration.
+ * for. Into dynamic metadata: keys of rate limits, request headers for logs. Out of the query: credentials. It sleeps (lua.ts) where neither
+ * the route nor its host asks for it.
  *
  * Keys go through here because Envoy's own wildcard descriptors forget the least recently used caller when they are full, and a forgotten
  * bucket is a full one: whoever invents keys refills his own (measured, envoy.md O). The script counts the callers instead, and those
@@ -11,7 +11,7 @@
 import { contentHash } from "../hash.ts";
 import type { JsonObject } from "../world.ts";
 import { collectPostScript, collectScript, LIMIT_HEADER } from "./collect-script.ts";
-import { LUA, LUA_PER_ROUTE } from "./type-url.ts";
+import { awake, sleepingLua } from "./lua.ts";
 
 /** Dynamic metadata: `{<limit id>: <key>}`; `{overflow: <limit id>}`. */
 export const KEYS_NAMESPACE = "gatewarden.keys";
@@ -47,8 +47,7 @@ type LimitLine = CallerBound & Partial<CollectedLimit>;
 
 /** The filter as it stands in the chain. */
 export function collectFilter(slot: "collect" | "collect-post"): JsonObject {
-  const script = slot === "collect" ? collectScript : collectPostScript;
-  return { "@type": LUA, default_source_code: { inline_string: script }, clear_route_cache: false };
+  return sleepingLua(slot === "collect" ? collectScript : collectPostScript);
 }
 
 /**
@@ -61,7 +60,7 @@ export function collectLimits(limits: ReadonlyMap<string, LimitLine>): JsonObjec
     const parts = by.map(({ type, name = "" }) => `${type}:${encodeURIComponent(name)}`);
     return [id, [maxKeys, idleMs, ...parts].join(" ")];
   });
-  return perRoute({ limits: Object.fromEntries(lines) as JsonObject });
+  return awake({ limits: Object.fromEntries(lines) as JsonObject });
 }
 
 /** The caller of a limit by address, as `RoutePiece.limitKey`: the same text for the same caller on every route of the limit. */
@@ -83,12 +82,12 @@ export function limitKeyMutation(limitKey: string, more: boolean): JsonObject {
 
 /** Values of credential headers are never read: `masked` names get a placeholder. */
 export function collectHeaders(names: readonly string[], masked: (name: string) => boolean): JsonObject {
-  return perRoute({ headers: Object.fromEntries(names.map((name) => [name, masked(name) ? "masked" : "plain"])) });
+  return awake({ headers: Object.fromEntries(names.map((name) => [name, masked(name) ? "masked" : "plain"])) });
 }
 
 /** Names of the client's certificate: {@link CERTIFICATE_NAMESPACE}. */
 export function collectCertificate(): JsonObject {
-  return perRoute({ certificate: true });
+  return awake({ certificate: true });
 }
 
 /** Mutation of slot `select` that goes with {@link collectCertificate} where mail addresses are asked for. */
@@ -103,14 +102,10 @@ export function tellEmail(): JsonObject {
  * another parameter, `b=%20` as a malformed request (measured).
  */
 export function hideParameters(names: readonly string[]): JsonObject {
-  return perRoute({ hidden: names });
+  return awake({ hidden: names });
 }
 
 /** Headers that hold a claim, with the claims that each may hold: numbers among them become what JSON writes. Only in slot `collect-post`. */
 export function tellNumbers(claims: ReadonlyMap<string, readonly string[]>): JsonObject {
-  return perRoute({ claims: Object.fromEntries(claims) });
-}
-
-function perRoute(context: JsonObject): JsonObject {
-  return { "@type": LUA_PER_ROUTE, filter_context: context };
+  return awake({ claims: Object.fromEntries(claims) });
 }

@@ -8,9 +8,10 @@
 import type { Consumer } from "../slice.ts";
 import type { Identity } from "../schema/identity.ts";
 import type { JsonObject } from "../world.ts";
+import { awake, sleepingLua } from "./lua.ts";
 import { recogniseScript } from "./recognise-script.ts";
 import { certificateWith } from "./san.ts";
-import { HTTP_FILTER, LUA, LUA_PER_ROUTE } from "./type-url.ts";
+import { HTTP_FILTER } from "./type-url.ts";
 
 /** What slot `recognise` found: `yes` where it looked, `suspended` where the consumer is. Whatever else stands here is to be refused. */
 export const RECOGNISED_HEADER = "x-gatewarden-recognised";
@@ -26,7 +27,7 @@ export type Known = Pick<Consumer, "namespace" | "name" | "suspended" | "tokens"
 /** Slot `recognise`; `consumers` in the order in which they count, by namespace. */
 export function recogniseFilter(consumers: ReadonlyMap<string, readonly Known[]>): JsonObject {
   const source = recogniseScript.replace("LINES", () => JSON.stringify(linesOf(consumers)));
-  return { "@type": LUA, default_source_code: { inline_string: source }, clear_route_cache: false };
+  return sleepingLua(source);
 }
 
 /** Per route: look for the consumer in `namespace`. `headers` says in which header the upstream gets it: by issuer, or `certificate`. */
@@ -36,10 +37,7 @@ export function recogniseIn(
   headers: Readonly<Record<string, string>>,
   qualified: boolean,
 ): JsonObject {
-  return {
-    "@type": LUA_PER_ROUTE,
-    filter_context: { namespace, by, ...(Object.keys(headers).length === 0 ? {} : { headers, qualified }) },
-  };
+  return awake({ namespace, by, ...(Object.keys(headers).length === 0 ? {} : { headers, qualified }) });
 }
 
 /** Slot `names`: who has a certificate that no table can find, as shadow rules that only name the consumer. */

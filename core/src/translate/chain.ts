@@ -5,7 +5,9 @@
 import { contentHash } from "../hash.ts";
 import type { KeyPart, SlotName } from "../slice.ts";
 import { collectFilter } from "../envoy/collect.ts";
+import { sleepFault } from "../envoy/lua.ts";
 import { namesFilter, recogniseFilter } from "../envoy/recognise.ts";
+import { LUA, LUA_PER_ROUTE } from "../envoy/type-url.ts";
 import type { JsonObject } from "../world.ts";
 import { lowerScript, pickScript } from "./scope-picker.ts";
 
@@ -59,7 +61,6 @@ const headerMutation = { "@type": `${FILTER}header_mutation.v3.HeaderMutation` }
 const headerMutationRoute = [`${FILTER}header_mutation.v3.HeaderMutationPerRoute`];
 const rbac = { "@type": `${FILTER}rbac.v3.RBAC` };
 const rbacRoute = [`${FILTER}rbac.v3.RBACPerRoute`];
-const switchedOff = [`${TYPE}config.route.v3.FilterConfig`];
 
 const chosen: JsonObject = {
   name: "chosen",
@@ -71,15 +72,10 @@ const chosen: JsonObject = {
 
 /** Slots in the order of the checks (api.md "Order of checks"). The names are API: routes, ECDS and statistics use them. */
 const slots: readonly Slot[] = [
-  { name: "pick", from: "chain", perRoute: switchedOff, inert: scopePicker() },
+  { name: "pick", from: "chain", perRoute: [`${TYPE}config.route.v3.FilterConfig`], inert: scopePicker() },
   { name: "paths", from: "chain", perRoute: [], inert: pathGuard() },
   { name: "select", from: "chain", perRoute: headerMutationRoute, inert: headerMutation },
-  {
-    name: "collect",
-    from: "chain",
-    perRoute: [`${FILTER}lua.v3.LuaPerRoute`, ...switchedOff],
-    inert: collectFilter("collect"),
-  },
+  { name: "collect", from: "chain", perRoute: [LUA_PER_ROUTE], inert: collectFilter("collect") },
   { name: "denylist", from: "chain", perRoute: rbacRoute, inert: rbac },
   { name: "allowlist", from: "chain", perRoute: rbacRoute, inert: rbac },
   ...rateLimits("pre", 0),
@@ -103,12 +99,7 @@ const slots: readonly Slot[] = [
   },
   // Only where a route chose it: it compares names one by one.
   { name: "names", from: "gateway", perRoute: [], inert: onlyWhenChosen("names", namesFilter(new Map())) },
-  {
-    name: "recognise",
-    from: "gateway",
-    perRoute: [`${FILTER}lua.v3.LuaPerRoute`, ...switchedOff],
-    inert: recogniseFilter(new Map()),
-  },
+  { name: "recognise", from: "gateway", perRoute: [LUA_PER_ROUTE], inert: recogniseFilter(new Map()) },
   { name: "authn", from: "chain", perRoute: rbacRoute, inert: rbac },
   {
     name: "consumer",
@@ -120,12 +111,7 @@ const slots: readonly Slot[] = [
   { name: "remember", from: "chain", perRoute: [], inert: rememberConsumer() },
   { name: "cert", from: "chain", perRoute: rbacRoute, inert: rbac },
   { name: "authz", from: "chain", perRoute: rbacRoute, inert: rbac },
-  {
-    name: "collect-post",
-    from: "chain",
-    perRoute: [`${FILTER}lua.v3.LuaPerRoute`, ...switchedOff],
-    inert: collectFilter("collect-post"),
-  },
+  { name: "collect-post", from: "chain", perRoute: [LUA_PER_ROUTE], inert: collectFilter("collect-post") },
   ...rateLimits("post", 4),
   { name: "clean", from: "chain", perRoute: [], inert: withoutInternalHeaders() },
 ];
@@ -147,7 +133,7 @@ export function slotFault(slot: string, config: JsonObject): string | undefined 
   const types = routeTypes.get(slot);
   if (types === undefined) return `no slot "${slot}" in the chain`;
   const type = typeUrl(config);
-  return types.includes(type) ? undefined : `slot "${slot}" does not take ${type}`;
+  return types.includes(type) ? sleepFault(slot, config) : `slot "${slot}" does not take ${type}`;
 }
 
 /** `http_filters` of every HCM. */
@@ -270,7 +256,7 @@ function withoutInternalHeaders(): JsonObject {
 }
 
 function lua(script: string): JsonObject {
-  return { "@type": `${FILTER}lua.v3.Lua`, default_source_code: { inline_string: script } };
+  return { "@type": LUA, default_source_code: { inline_string: script } };
 }
 
 /** What a backend may read as another path than we did is refused: path parameters (`/a;x`, `/..;/`), plain or escaped. */

@@ -3,16 +3,17 @@
  * (docs/design/scopes.md). An edit of another host does not touch it.
  */
 import type { JsonObject } from "../world.ts";
+import { awake } from "../envoy/lua.ts";
 import { slotFault, TYPE } from "./chain.ts";
 import { ROUTE_METADATA } from "./local-reply.ts";
 import { type Answer, answerAction, answerMetadata, NOT_FOUND } from "./refusal.ts";
 import { indexName, INDEX_METADATA, scopeName } from "./scope-picker.ts";
 
 const switchedOff = { "@type": `${TYPE}config.route.v3.FilterConfig`, disabled: true } as const;
-/** Lua that a known host does not need; a route that does switches it on for itself. */
-const idle = { pick: switchedOff, recognise: switchedOff, "collect-post": switchedOff } as const;
-/** Where routes of a host have limits by address, it is on for all of them and finds nothing to do on the others: no route needs a word for it. */
-const idleCollect = { collect: switchedOff } as const;
+/** A known host does not have to be found. */
+const known = { pick: switchedOff } as const;
+/** Where routes of a host have limits by address, it is awake for all of them and finds nothing to do on the others: no route needs a word for it. */
+const collecting = { collect: awake() } as const;
 
 export interface HostContent {
   readonly routes: readonly JsonObject[]; // in order of precedence
@@ -31,10 +32,10 @@ export function hostScope(
 ): JsonObject {
   const name = scopeName(hcm, pattern);
   return scope(name, {
-    name: pattern,
+    name: "*",
     domains: ["*"],
     routes: [...content.routes, answerRoute("otherwise", otherwise)],
-    typed_per_filter_config: { ...idle, ...(content.collects ? {} : idleCollect), ...content.shared },
+    typed_per_filter_config: { ...known, ...(content.collects ? collecting : {}), ...content.shared },
   });
 }
 
@@ -66,8 +67,8 @@ function scope(name: string, virtualHost: JsonObject): JsonObject {
     "@type": `${TYPE}config.route.v3.ScopedRouteConfiguration`,
     name,
     key: { fragments: [{ string_key: name }] },
+    // Without a name of its own: it would be said once more.
     route_configuration: {
-      name,
       // In a scope Envoy checks by default, and one cluster that is late would make it refuse the whole scope; without, its routes answer 503.
       validate_clusters: false,
       virtual_hosts: [virtualHost],

@@ -323,7 +323,6 @@ function draftRoute(
   const { identity } = draft;
   if (identity.length > 0) slots["identity"] = mutations(identity);
   const metadata: JsonObject = {
-    route: `${idOf(input.route)}/${input.rule.name ?? input.at}`,
     ...draft.metadata,
     ...(refuse === undefined ? {} : answerMetadata(refuse)),
     ...(refusal === undefined && action === undefined ? answerMetadata(NO_BACKEND) : {}),
@@ -335,7 +334,7 @@ function draftRoute(
     match,
     ...acting,
     ...headerEdits(input.rule.filters),
-    metadata: { filter_metadata: { [ROUTE_METADATA]: metadata } },
+    ...(Object.keys(metadata).length === 0 ? {} : { metadata: { filter_metadata: { [ROUTE_METADATA]: metadata } } }),
     ...(Object.keys(slots).length === 0 ? {} : { typed_per_filter_config: slots }),
   };
 }

@@ -21,10 +21,10 @@ const VERSION_LENGTH = 16;
 
 /**
  * Throws an Error that names the field where `json` is not Envoy's.
- * @param packer for resources of which there are thousands
+ * @param packer for resources of which there are thousands: they are written briefly, and kept packed
  */
 export function encodeContent(name: string, json: JsonObject, packer?: Packer): Content {
-  const any = encodeAny(json);
+  const any = encodeAny(json, packer !== undefined);
   return contentOf(name, versionOf(any), any, packer);
 }
 

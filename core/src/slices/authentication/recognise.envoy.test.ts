@@ -14,7 +14,9 @@ import {
 import type { Chain } from "../../../test/chain.ts";
 import type { World } from "../../../test/section.ts";
 import { createKeys, jwk, keySet, token } from "../../../test/tokens.ts";
+import { sleepingLua } from "../../envoy/lua.ts";
 import { recogniseFilter } from "../../envoy/recognise.ts";
+import { LUA } from "../../envoy/type-url.ts";
 import type { Identity } from "../../schema/identity.ts";
 import { gatewaySlots } from "../../translate/chain.ts";
 
@@ -272,8 +274,9 @@ test("without the consumers of its namespace a route refuses", async () => {
     await chain.setExtension("recognise", extensions.recognise);
     await chain.setExtension("names", gatewaySlots.get("names") ?? {});
     expect(await ask("/certificate", {}, { uris: ["spiffe://corp/erp"] })).toMatchObject({ status: 401 });
-    const broken = { default_source_code: { inline_string: "function envoy_on_request(handle) error('x') end" } };
-    await chain.setExtension("recognise", { ...extensions.recognise, ...broken });
+    await chain.setExtension("recognise", sleepingLua("function envoy_on_request(handle) error('x') end"));
+    expect(await ask("/token", tokenOf({ azp: "erp" }))).toMatchObject({ status: 401, code: "GW-AUTHN-002" });
+    await chain.setExtension("recognise", { "@type": LUA }); // without the script that the route asks for
     expect(await ask("/token", tokenOf({ azp: "erp" }))).toMatchObject({ status: 401, code: "GW-AUTHN-002" });
   } finally {
     await chain.setExtension("recognise", extensions.recognise);

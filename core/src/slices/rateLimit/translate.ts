@@ -88,7 +88,7 @@ function directLimits(
       const own = entries.filter((entry) => ownSlot(entry.slot) === slot);
       const rules = placed.filter((one) => ownSlot(one.slot) === slot).map((one) => ruleOf(one, headers && !audit));
       const limits = new Map(own.map(({ key, value }) => [key, value]));
-      return [slot, { ...filterOf(slot, limits, "rateLimit"), rate_limits: rules }];
+      return [slot, { ...filterOf(slot, limits, POLICIES), rate_limits: rules }];
     }),
   );
 }
@@ -119,11 +119,24 @@ export function extension(slot: ExtensionName, entries: ReadonlyMap<string, Json
   return filterOf(slot, entries);
 }
 
-/** `policies`: key of the route's metadata that says whom a 429 of this filter names. */
+/** Whom a 429 of this filter names: the one policy whose limits are in it, or what the route's metadata says. */
+function refuser(limits: readonly SharedLimit[], key: string): string {
+  const [only, ...others] = new Set(limits.map(({ policy }) => policy));
+  if (only !== undefined && others.length === 0) return only;
+  const metadata = "xds.route_metadata.filter_metadata['gatewarden']";
+  return `%CEL('${key}' in ${metadata} ? ${metadata}['${key}'] : ${metadata}['${POLICIES}'])%`;
+}
+
+/** Keys of the route's metadata: the policies of all limits; of those in the Gateway's and in the host's filters, where both have some. */
+const POLICIES = "rateLimit";
+const GATEWAY_POLICIES = "rateLimitGateway";
+const HOST_POLICIES = "rateLimitHost";
+
+/** `policies`: key of the route's metadata that says whom a 429 of this filter names, where that differs by route. */
 function filterOf(
   slot: ExtensionName,
   entries: ReadonlyMap<string, JsonObject>,
-  policies: string = ofGateway(slot) ? "rateLimitGateway" : "rateLimitHost",
+  policies: string = ofGateway(slot) ? GATEWAY_POLICIES : HOST_POLICIES,
 ): JsonObject {
   const stage = SLOTS.findIndex((known) => known === slot);
   const base = { "@type": LOCAL_RATE_LIMIT, stat_prefix: slot, stage };
@@ -141,7 +154,7 @@ function filterOf(
     rate_limited_as_resource_exhausted: true,
     response_headers_to_add: [
       {
-        header: { key: "x-gatewarden-policy", value: `%METADATA(ROUTE:gatewarden:${policies})%` },
+        header: { key: "x-gatewarden-policy", value: refuser(limits, policies) },
         append_action: "OVERWRITE_IF_EXISTS_OR_ADD",
       },
     ],
@@ -154,6 +167,7 @@ function filterOf(
 /** What a limit is wherever it counts: {@link SharedEntry} values. */
 interface SharedLimit {
   readonly slot: string;
+  readonly policy: string;
   readonly maxKeys: number;
   readonly descriptors: readonly JsonObject[];
 }
@@ -168,14 +182,17 @@ function sharedLimit(limit: Limit, slot: LimitSlot, audit: boolean): SharedEntry
     entries: [...fixed, ...further],
     ...bucket,
   });
-  const { keys } = limit;
-  if (keys.type === "Together") return { slot, maxKeys: 0, descriptors: [descriptor()] };
+  const {
+    keys,
+    source: { text: policy },
+  } = limit;
+  if (keys.type === "Together") return { slot, policy, maxKeys: 0, descriptors: [descriptor()] };
   if (keys.type === "Consumer") {
     // Without a consumer the action leaves its entry out.
-    return { slot, maxKeys: keys.maxKeys, descriptors: [descriptor({ key: "key" }), descriptor()] };
+    return { slot, policy, maxKeys: keys.maxKeys, descriptors: [descriptor({ key: "key" }), descriptor()] };
   }
   // `overflow` and `absent` are callers like others: they are never dropped, since Envoy keeps room for them.
-  return { slot, maxKeys: keys.maxKeys, descriptors: [descriptor({ key: "key" })] };
+  return { slot, policy, maxKeys: keys.maxKeys, descriptors: [descriptor({ key: "key" })] };
 }
 
 /** Envoy fills continuously, so that an interval and its tokens can be multiplied to meet {@link INTERVAL_MS}. */
@@ -214,9 +231,8 @@ function policiesOf(placed: readonly Placed[]): Readonly<Record<string, JsonValu
   const gateway = texts(placed.filter(({ slot }) => ofGateway(slot)));
   const nearer = texts(placed.filter(({ slot }) => !ofGateway(slot)));
   return {
-    rateLimit: texts(placed),
-    ...(gateway === "" ? {} : { rateLimitGateway: gateway }),
-    ...(nearer === "" ? {} : { rateLimitHost: nearer }),
+    [POLICIES]: texts(placed),
+    ...(gateway === "" || nearer === "" ? {} : { [GATEWAY_POLICIES]: gateway, [HOST_POLICIES]: nearer }),
   };
 }
 
