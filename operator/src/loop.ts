@@ -12,8 +12,8 @@ import type { Registry } from "./metrics.ts";
 export interface Loop {
   /** Notes a change; a newer one of the same object takes its place. */
   put(change: Change): void;
-  /** Takes in everything that waits, for the time before anybody is connected. Resolves when nothing waits any more. */
-  catchUp(): Promise<void>;
+  /** Takes in everything that waits, for the time before anybody is connected; of `later` nothing. Resolves when nothing else waits any more. */
+  catchUp(later?: ReadonlySet<Kind>): Promise<void>;
   /** From here on changes are taken in by themselves. */
   start(): void;
   /** How many changes wait. */
@@ -123,11 +123,11 @@ export function createLoop(options: LoopOptions): Loop {
     });
   };
 
-  const take = (most: number, kinds?: ReadonlySet<Kind>): Change[] => {
+  const take = (most: number, wanted: (kind: Kind) => boolean = () => true): Change[] => {
     const taken: Change[] = [];
     for (const [key, change] of waiting) {
       if (taken.length >= most) break;
-      if (kinds?.has(change.key.kind) === false) continue;
+      if (!wanted(change.key.kind)) continue;
       waiting.delete(key);
       taken.push(change);
     }
@@ -138,7 +138,7 @@ export function createLoop(options: LoopOptions): Loop {
     scheduled = false;
     if (stopped) return;
     if (open !== undefined) {
-      evaluate(clock.now() - open.beganMs < LONGEST_OPEN_MS ? take(piece, URGENT) : []);
+      evaluate(clock.now() - open.beganMs < LONGEST_OPEN_MS ? take(piece, (kind) => URGENT.has(kind)) : []);
     } else {
       if (waiting.size === 0 && !timerDue) return;
       timerDue = false;
@@ -173,16 +173,17 @@ export function createLoop(options: LoopOptions): Loop {
       waiting.set(key, change);
       schedule();
     },
-    async catchUp() {
+    async catchUp(later = new Set()) {
       timerDue = false;
+      let changes: readonly Change[];
       do {
-        const changes = inStartOrder(take(Number.POSITIVE_INFINITY));
+        changes = inStartOrder(take(Number.POSITIVE_INFINITY, (kind) => !later.has(kind)));
         for (let at = 0; at === 0 || at < changes.length; at += CATCH_UP_PIECE) {
           evaluate(changes.slice(at, at + CATCH_UP_PIECE));
           do await new Promise<void>(soon);
           while (goOn());
         }
-      } while (waiting.size > 0 && !stopped);
+      } while (changes.length > 0 && waiting.size > 0 && !stopped);
     },
     start() {
       started = true;

@@ -319,7 +319,6 @@ export async function startOperator(parts: OperatorParts): Promise<Operator> {
     { value: statuses.waiting() },
   ]);
   metrics.gaugeFrom("gatewarden_leads", "1 where this process writes.", () => [{ value: leads() ? 1 : 0 }]);
-
   const listed = (): boolean =>
     CLUSTER_WIDE_KINDS.every(({ kind }) => {
       const state = states.get(kind);
@@ -344,6 +343,9 @@ export async function startOperator(parts: OperatorParts): Promise<Operator> {
     await poll(listed);
     for (const { gateway, snapshot } of await kept) recall(gateway, snapshot);
     waitingFor = "the objects that policies and routes refer to";
+    // Routes once everything that policies refer to is there: each is made once then, instead of closed first and open after.
+    await loop.catchUp(new Set<Kind>(["HTTPRoute"]));
+    await poll(() => referenced.pending() === 0);
     await loop.catchUp();
     const jwksUntil = clock.now() + JWKS_WAIT_MS;
     await poll(async () => {

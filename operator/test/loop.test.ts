@@ -70,6 +70,19 @@ describe("the loop", () => {
     expect(names.slice(0, 500).every((text) => Number.parseInt(text) % 2 === 1)).toBe(true);
   });
 
+  test("catches up without the kinds that are to come later, and with them then", async () => {
+    const of = (kind: "ApiPolicy" | "HTTPRoute"): Change => ({
+      key: { kind, namespace: "a", name: kind },
+      object: { metadata: { name: kind } },
+    });
+    loop.put(of("HTTPRoute"));
+    loop.put(of("ApiPolicy"));
+    await loop.catchUp(new Set(["HTTPRoute"] as const));
+    expect([seen.flatMap(({ names }) => names), loop.waiting()]).toEqual([["ApiPolicy@gone"], 1]);
+    await loop.catchUp();
+    expect([seen.flatMap(({ names }) => names), loop.waiting()]).toEqual([["ApiPolicy@gone", "HTTPRoute@gone"], 0]);
+  });
+
   test("counts and carries out an evaluation of which a part failed", async () => {
     const registry = createRegistry();
     const carried: Output[] = [];
