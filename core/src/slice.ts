@@ -136,10 +136,7 @@ export type SlotName =
   | "collect"
   | "denylist"
   | "allowlist"
-  | "rl-pre-gateway"
-  | "rl-pre-gateway-shared"
-  | "rl-pre-host"
-  | "rl-pre-host-shared"
+  | LimitSlot<"pre"> // local_ratelimit
   | "jwt"
   | "api_key"
   | "basic"
@@ -151,10 +148,11 @@ export type SlotName =
   | "cert"
   | "authz"
   | "collect-post"
-  | "rl-post-gateway"
-  | "rl-post-gateway-shared"
-  | "rl-post-host"
-  | "rl-post-host-shared";
+  | LimitSlot<"post">;
+
+/** Limits before and behind authentication: for the whole Gateway in ECDS, or in the virtual host (translate/limit-slots.ts). */
+type LimitSlot<When extends "pre" | "post"> =
+  `rl-${When}-${"gateway" | "gateway-2" | "gateway-shared" | "host" | "host-2" | "host-3"}`;
 
 /** One of the parts into which the API keys of a Gateway are divided by namespace: what slot `api_key` runs (translate/chain.ts). */
 export type KeyPart = `api_key-${number}`;

@@ -87,8 +87,8 @@ describe("docs/overrides.md", () => {
     for (const metadata of metadataOf(output, "orders"))
       expect(metadata).toMatchObject({
         authentication: "shop/orders#authentication",
-        rateLimitGateway: "infra/floor#rateLimit",
-        rateLimitHost: "shop/orders#rateLimit",
+        "rateLimit:0!": "infra/floor#rateLimit",
+        "rateLimit:3": "shop/orders#rateLimit",
       });
   });
 

@@ -9,6 +9,7 @@ import { sleepFault } from "../envoy/lua.ts";
 import { namesFilter, recogniseFilter } from "../envoy/recognise.ts";
 import { LUA, LUA_PER_ROUTE } from "../envoy/type-url.ts";
 import type { JsonObject } from "../world.ts";
+import { limitSlots, ofGateway } from "./limit-slots.ts";
 import { lowerScript, pickScript } from "./scope-picker.ts";
 
 /** Everything that Envoy's type URLs begin with. */
@@ -78,7 +79,7 @@ const slots: readonly Slot[] = [
   { name: "collect", from: "chain", perRoute: [LUA_PER_ROUTE], inert: collectFilter("collect") },
   { name: "denylist", from: "chain", perRoute: rbacRoute, inert: rbac },
   { name: "allowlist", from: "chain", perRoute: rbacRoute, inert: rbac },
-  ...rateLimits("pre", 0),
+  ...rateLimits("pre"),
   {
     name: "jwt",
     from: "gateway",
@@ -112,7 +113,7 @@ const slots: readonly Slot[] = [
   { name: "cert", from: "chain", perRoute: rbacRoute, inert: rbac },
   { name: "authz", from: "chain", perRoute: rbacRoute, inert: rbac },
   { name: "collect-post", from: "chain", perRoute: [LUA_PER_ROUTE], inert: collectFilter("collect-post") },
-  ...rateLimits("post", 4),
+  ...rateLimits("post"),
   { name: "clean", from: "chain", perRoute: [], inert: withoutInternalHeaders() },
 ];
 
@@ -223,18 +224,14 @@ export function onlyWhenChosen(slot: "basic" | "names", filter: JsonObject): Jso
   };
 }
 
-/**
- * Local limits: by what they are shared (the host: in its virtual host; the Gateway: ECDS) and over which proxies they count. `stage` lets
- * `RouteAction.rate_limits` speak to one of them.
- */
-function rateLimits(when: "pre" | "post", firstStage: number): readonly Slot[] {
+/** Local limits: those of the whole Gateway in ECDS, those of a host in its virtual host. */
+function rateLimits(when: "pre" | "post"): readonly Slot[] {
   const type = `${FILTER}local_ratelimit.v3.LocalRateLimit`;
-  const kinds = ["gateway", "gateway-shared", "host", "host-shared"] as const;
-  return kinds.map((kind, at) => ({
-    name: `rl-${when}-${kind}`,
-    from: kind.startsWith("gateway") ? "gateway" : "chain",
-    perRoute: kind.startsWith("gateway") ? [] : [type],
-    inert: { "@type": type, stat_prefix: `rl-${when}-${kind}`, stage: firstStage + at },
+  return limitSlots(when).map(({ name, stage }) => ({
+    name,
+    from: ofGateway(name) ? "gateway" : "chain",
+    perRoute: ofGateway(name) ? [] : [type],
+    inert: { "@type": type, stat_prefix: name, stage },
   }));
 }
 

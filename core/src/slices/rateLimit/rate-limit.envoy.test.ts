@@ -7,7 +7,7 @@ import { type Chain, startChain, toUpstream } from "../../../test/chain.ts";
 import { atOf, lookupOf, routeOf, sourceOf, type World } from "../../../test/section.ts";
 import { limitKeyMutation } from "../../envoy/collect.ts";
 import { overflowCounter } from "../../envoy/overflow-counter.ts";
-import type { ExtensionName, Level, RoutePiece } from "../../slice.ts";
+import type { ExtensionName, Level, Precedence, RoutePiece } from "../../slice.ts";
 import { joinPieces } from "../../translate/piece.ts";
 import type { JsonObject } from "../../world.ts";
 import type { Model } from "./model.ts";
@@ -26,11 +26,21 @@ afterEach(async () => {
   chain = undefined;
 });
 
-function modelOf(spec: Spec, level: Level = "Route", world: World = {}, policy = "orders"): Model {
-  const source = sourceOf("rateLimit", level, policy);
+function modelOf(
+  spec: Spec,
+  level: Level = "Route",
+  world: World = {},
+  policy = "orders",
+  source = sourceOf("rateLimit", level, policy),
+): Model {
   const resolved = rateLimit.resolve(schema.parse(spec), atOf(source), lookupOf(world));
   if (!resolved.ok) throw new Error(resolved.problems[0].message);
   return resolved.model;
+}
+
+/** Limits of both, as under an Override. */
+function join(a: Model, b: Model): Model {
+  return { ...a, limits: [...a.limits, ...b.limits] };
 }
 
 function pieceOf(model: Model, audit = false): RoutePiece {
@@ -131,7 +141,8 @@ describe("one bucket", () => {
 
   it("counts redirects too, which Envoy answers without a route action", async () => {
     const own = modelOf({ limits: [{ name: "own", ...SLOW, by: [{ type: "Header", name: "x-user" }] }] });
-    const far = modelOf({ limits: [{ name: "far", requests: 3, per: "1h" }] }, "Gateway", {}, "edge");
+    // A call that a nearer limit refuses has counted in the farther one, as on other routes.
+    const far = modelOf({ limits: [{ name: "far", requests: 4, per: "1h" }] }, "Gateway", {}, "edge");
     const piece = pieceOf(rateLimit.merge?.(far, own) ?? own);
     const redirect = {
       match: { prefix: "/" },
@@ -141,9 +152,10 @@ describe("one bucket", () => {
       typed_per_filter_config: { ...piece.slots, ...piece.direct, ...selecting(piece) },
     };
     chain = await startChain({ routes: [redirect], virtualHost: hostOf({ "/": piece }) });
-    expect(await statuses(3, "/", { "x-user": "a" })).toEqual([301, 301, 429]);
+    expect(await statuses(2, "/", { "x-user": "a" })).toEqual([301, 301]);
+    expect((await ask("/", { "x-user": "a" })).problem().policy).toBe("shop/orders#rateLimit");
     expect(await statuses(2, "/", { "x-user": "b" })).toEqual([301, 429]);
-    expect((await ask("/")).problem().policy).toBe("shop/edge#rateLimit, shop/orders#rateLimit");
+    expect((await ask("/")).problem().policy).toBe("shop/edge#rateLimit");
   });
 
   it("is divided among the proxies with PerGateway", async () => {
@@ -348,6 +360,37 @@ describe("several limits", () => {
     expect(get.problem().policy).toBe("shop/orders#rateLimit");
     expect(post.problem().policy).toBe("shop/edge#rateLimit");
     expect(post.headerValues("x-gatewarden-policy")).toEqual(["shop/edge#rateLimit"]);
+  });
+
+  it("name it at every level, also where routes of a host have a policy each", async () => {
+    const one = (method: string, level: Level, policy: string, precedence: Precedence = "Default"): Model => {
+      const source = { ...sourceOf("rateLimit", level, policy), precedence };
+      const limits = [{ name: policy, requests: 1, per: "1h", match: { methods: [method] } }] as const;
+      return modelOf({ limits: [...limits] }, level, {}, policy, source);
+    };
+    const gateway = one("GET", "Gateway", "edge");
+    const floor = one("POST", "Gateway", "floor", "Override");
+    const namespace = one("PUT", "Namespace", "team");
+    const routes = { "/a": one("DELETE", "Route", "orders"), "/b": one("PATCH", "Route", "prices") };
+    const rule = one("OPTIONS", "Rule", "read");
+    const merged = (near: Model): RoutePiece =>
+      pieceOf(
+        [namespace, near, rule].reduce((far, next) => rateLimit.merge?.(far, next) ?? next, join(gateway, floor)),
+      );
+    await start({ "/a": merged(routes["/a"]), "/b": merged(routes["/b"]) });
+    const expected = { GET: "edge", POST: "floor", PUT: "team", OPTIONS: "read" };
+    for (const [method, policy] of Object.entries(expected)) {
+      expect((await ask("/a", {}, method)).status).toBe(200);
+      const refused = await ask("/b", {}, method);
+      expect([refused.status, refused.problem().policy]).toEqual([429, `shop/${policy}#rateLimit`]);
+    }
+    for (const [path, method, policy] of [
+      ["/a", "DELETE", "orders"],
+      ["/b", "PATCH", "prices"],
+    ] as const) {
+      expect((await ask(path, {}, method)).status).toBe(200);
+      expect((await ask(path, {}, method)).problem().policy).toBe(`shop/${policy}#rateLimit`);
+    }
   });
 
   it("tell one set of headers, also where several filters count", async () => {

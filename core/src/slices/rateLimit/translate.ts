@@ -5,23 +5,20 @@
  */
 import { type CallerBound, collectLimits, type KeyPart, limitKeyOf } from "../../envoy/collect.ts";
 import { LOCAL_RATE_LIMIT } from "../../envoy/type-url.ts";
-import type { ExtensionName, RouteContext, RoutePiece, SharedEntry, SlotName, Source } from "../../slice.ts";
+import type { ExtensionName, RouteContext, RoutePiece, SharedEntry, SlotName } from "../../slice.ts";
+import {
+  hostSlots,
+  isLimitSlot,
+  type LimitPlace,
+  type LimitSlot,
+  limitSlots,
+  ofGateway,
+  stageOf,
+} from "../../translate/limit-slots.ts";
 import type { JsonObject, JsonValue } from "../../world.ts";
 import { actionsOf } from "./actions.ts";
+import { dealt, groupOf, placeOf } from "./groups.ts";
 import type { Limit, Model } from "./model.ts";
-
-/** Slots by stage: `RouteAction.rate_limits[].stage` speaks to the filter of that stage. */
-const SLOTS = [
-  "rl-pre-gateway",
-  "rl-pre-gateway-shared",
-  "rl-pre-host",
-  "rl-pre-host-shared",
-  "rl-post-gateway",
-  "rl-post-gateway-shared",
-  "rl-post-host",
-  "rl-post-host-shared",
-] as const satisfies readonly SlotName[];
-type LimitSlot = (typeof SLOTS)[number];
 
 const MAX_UINT32 = 4_294_967_295;
 /** Envoy wants every interval to be a multiple of the default bucket's, which must not be shorter. */
@@ -44,30 +41,28 @@ const ONE_SET: readonly JsonObject[] = ["limit", "remaining", "reset"].map((name
 });
 
 export function route(model: Model, context: RouteContext): RoutePiece {
-  const slotted = model.limits.map((limit) => ({ limit, slot: slotOf(limit) }));
-  const inHeader = context.audit ? undefined : slotted.find(fitsHeader)?.limit;
-  const placed = slotted.map((one): Placed => ({ ...one, inHeader: one.limit === inHeader }));
-  const entries = placed.map(({ limit, slot }) => ({
-    slot,
-    key: `${slot}|${limit.id}`,
-    value: sharedLimit(limit, slot, context.audit),
+  const at = model.limits.map((limit) => ({ limit, place: placeOf(limit) }));
+  const inHeader = context.audit ? undefined : at.find(fitsHeader)?.limit;
+  const placed = at.map((one): Placed => ({ ...one, inHeader: one.limit === inHeader }));
+  const entries = placed.map(({ limit, place }): Entry => ({
+    place,
+    key: `${place}|${limit.id}`,
+    value: sharedLimit(limit, place, context.audit),
   }));
+  const filters = new Set(model.limits.map((limit) => `${placeOf(limit)} ${groupOf(limit)}`));
   return {
-    rateLimits: placed.map((one) => ({
-      stage: SLOTS.indexOf(one.slot),
-      ...ruleOf(one, model.headers && !context.audit),
-    })),
+    rateLimits: placed.map((one) => ({ stage: stageOf(one.place), ...ruleOf(one, model.headers && !context.audit) })),
     ...(inHeader?.keys.type === "Address" ? { limitKey: limitKeyOf(inHeader.id, inHeader.keys) } : {}),
     direct: directLimits(placed, entries, model, context.audit),
-    host: entries.filter(({ slot }) => !ofGateway(slot)).map(({ key, value }) => ({ key, value })),
-    gateway: entries.filter(({ slot }) => ofGateway(slot)),
-    response: model.headers && !context.audit && new Set(placed.map(({ slot }) => slot)).size > 1 ? ONE_SET : [],
+    host: entries.filter(({ place }) => !ofGateway(place)).map(({ key, value }) => ({ key, value })),
+    gateway: entries.flatMap(({ place, key, value }) => (isGatewaySlot(place) ? [{ slot: place, key, value }] : [])),
+    response: model.headers && !context.audit && filters.size > 1 ? ONE_SET : [],
     slots: { ...collecting("collect", placed, "rl-pre"), ...collecting("collect-post", placed, "rl-post") },
-    ...(context.audit ? {} : { metadata: policiesOf(placed) }),
+    ...(context.audit ? {} : { metadata: policiesOf(model.limits) }),
   };
 }
 
-/** Which limit counts a request, and under which key; `stage` says in which filter. */
+/** Which limit counts a request, and under which key; `stage` says in which filters. */
 function ruleOf({ limit, inHeader }: Placed, headers: boolean): JsonObject {
   return { actions: actionsOf(limit, inHeader), x_ratelimit_option: headers ? "DRAFT_VERSION_03" : "OFF" };
 }
@@ -82,66 +77,80 @@ function directLimits(
   { headers }: Model,
   audit: boolean,
 ): NonNullable<RoutePiece["direct"]> {
-  const slots = new Set(placed.map(({ slot }) => ownSlot(slot)));
+  const limits = entries.map(({ value }) => value as unknown as SharedLimit);
+  const rules = new Map(placed.map((one) => [one.limit.id, ruleOf(one, headers && !audit)]));
   return Object.fromEntries(
-    [...slots].map((slot) => {
-      const own = entries.filter((entry) => ownSlot(entry.slot) === slot);
-      const rules = placed.filter((one) => ownSlot(one.slot) === slot).map((one) => ruleOf(one, headers && !audit));
-      const limits = new Map(own.map(({ key, value }) => [key, value]));
-      return [slot, { ...filterOf(slot, limits, POLICIES), rate_limits: rules }];
+    (["rl-pre-host", "rl-post-host"] as const).flatMap((place) => {
+      const own = limits.filter((limit) => inHost(limit.place) === place);
+      return [...dealt(own, hostSlots(place))].map(([slot, some]) => {
+        const counted = some.flatMap(({ id }) => rules.get(id) ?? []);
+        return [slot, { ...filterOf(slot, some), rate_limits: counted }];
+      });
     }),
   );
 }
 
 interface Entry extends SharedEntry {
-  readonly slot: LimitSlot;
+  readonly place: LimitPlace;
 }
 
-/** The slot that takes configuration from a route. */
-function ownSlot(slot: LimitSlot): LimitSlot {
-  return slot.replace("-gateway", "-host") as LimitSlot;
+/** The slots that take configuration from a route. */
+function inHost(place: LimitPlace): LimitPlace {
+  return place.startsWith("rl-pre") ? "rl-pre-host" : "rl-post-host";
+}
+
+function isGatewaySlot(place: LimitPlace): place is LimitPlace & LimitSlot {
+  return ofGateway(place);
 }
 
 /** The virtual host's buckets by slot. */
 export function host(entries: ReadonlyMap<string, JsonObject>): Partial<Readonly<Record<SlotName, JsonObject>>> {
-  const bySlot = new Map<LimitSlot, Map<string, JsonObject>>();
-  for (const [key, value] of entries) {
-    const slot = SLOTS.find((known) => known === value["slot"]);
-    if (slot === undefined) continue;
-    const limits = bySlot.get(slot) ?? new Map<string, JsonObject>();
-    bySlot.set(slot, limits.set(key, value));
-  }
-  return Object.fromEntries([...bySlot].map(([slot, limits]) => [slot, filterOf(slot, limits)]));
+  const limits = inOrder(entries);
+  return Object.fromEntries(
+    (["rl-pre-host", "rl-post-host"] as const).flatMap((place) => {
+      const own = limits.filter((limit) => limit.place === place);
+      return [...dealt(own, hostSlots(place))].map(([slot, some]) => [slot, filterOf(slot, some)]);
+    }),
+  );
 }
 
 /** The Gateway's buckets: the whole filter of one slot. */
 export function extension(slot: ExtensionName, entries: ReadonlyMap<string, JsonObject>): JsonObject {
-  return filterOf(slot, entries);
+  if (!isLimitSlot(slot)) throw new RangeError(`no slot of limits: ${slot}`);
+  return filterOf(slot, inOrder(entries));
 }
 
-/** Whom a 429 of this filter names: the one policy whose limits are in it, or what the route's metadata says. */
-function refuser(limits: readonly SharedLimit[], key: string): string {
-  const [only, ...others] = new Set(limits.map(({ policy }) => policy));
+function inOrder(entries: ReadonlyMap<string, JsonObject>): readonly SharedLimit[] {
+  return [...entries].sort(([a], [b]) => (a < b ? -1 : 1)).map(([, value]) => value as unknown as SharedLimit);
+}
+
+/**
+ * Whom a 429 of this filter names: the one policy whose limits refuse in it; where routes of a host have each their own, what the route's
+ * metadata says of the filter's one group of limits, or of all limits of the route.
+ */
+function refuser(limits: readonly SharedLimit[]): string {
+  const enforced = limits.filter(({ audit }) => audit !== true);
+  const [only, ...others] = new Set(enforced.map(({ policy }) => policy));
   if (only !== undefined && others.length === 0) return only;
+  const [group = "", ...further] = new Set(enforced.map((limit) => limit.group));
   const metadata = "xds.route_metadata.filter_metadata['gatewarden']";
-  return `%CEL('${key}' in ${metadata} ? ${metadata}['${key}'] : ${metadata}['${POLICIES}'])%`;
+  const all = `${metadata}['${POLICIES}']`;
+  if (further.length > 0) return `%CEL(${all})%`;
+  const key = policiesKey(group);
+  return `%CEL('${key}' in ${metadata} ? ${metadata}['${key}'] : ${all})%`;
 }
 
-/** Keys of the route's metadata: the policies of all limits; of those in the Gateway's and in the host's filters, where both have some. */
+/** Key of the route's metadata: the policies of all its limits. */
 const POLICIES = "rateLimit";
-const GATEWAY_POLICIES = "rateLimitGateway";
-const HOST_POLICIES = "rateLimitHost";
+/** The policies of those of one group, on routes whose limits come from several. */
+function policiesKey(group: string): string {
+  return `${POLICIES}:${group}`;
+}
 
-/** `policies`: key of the route's metadata that says whom a 429 of this filter names, where that differs by route. */
-function filterOf(
-  slot: ExtensionName,
-  entries: ReadonlyMap<string, JsonObject>,
-  policies: string = ofGateway(slot) ? GATEWAY_POLICIES : HOST_POLICIES,
-): JsonObject {
-  const stage = SLOTS.findIndex((known) => known === slot);
+function filterOf(slot: LimitSlot, limits: readonly SharedLimit[]): JsonObject {
+  const stage = [...limitSlots("pre"), ...limitSlots("post")].find(({ name }) => name === slot)?.stage ?? 0;
   const base = { "@type": LOCAL_RATE_LIMIT, stat_prefix: slot, stage };
-  if (entries.size === 0) return base;
-  const limits = [...entries].sort(([a], [b]) => (a < b ? -1 : 1)).map(([, value]) => value as unknown as SharedLimit);
+  if (limits.length === 0) return base;
   const always = { default_value: { numerator: 100, denominator: "HUNDRED" } };
   return {
     ...base,
@@ -153,26 +162,27 @@ function filterOf(
     enable_retry_after_header: true,
     rate_limited_as_resource_exhausted: true,
     response_headers_to_add: [
-      {
-        header: { key: "x-gatewarden-policy", value: refuser(limits, policies) },
-        append_action: "OVERWRITE_IF_EXISTS_OR_ADD",
-      },
+      { header: { key: "x-gatewarden-policy", value: refuser(limits) }, append_action: "OVERWRITE_IF_EXISTS_OR_ADD" },
     ],
     descriptors: limits.flatMap(({ descriptors }) => descriptors),
     max_dynamic_descriptors: Math.max(1, ...limits.map(({ maxKeys }) => maxKeys * KEPT_PER_KEY)) + SHARED_KEYS,
-    ...(slot.endsWith("-shared") ? { local_cluster_rate_limit: {} } : {}),
+    ...(limits.some(({ shared }) => shared === true) ? { local_cluster_rate_limit: {} } : {}),
   };
 }
 
 /** What a limit is wherever it counts: {@link SharedEntry} values. */
 interface SharedLimit {
-  readonly slot: string;
+  readonly id: string;
+  readonly place: LimitPlace;
+  readonly group: string;
   readonly policy: string;
+  readonly shared?: true;
+  readonly audit?: true;
   readonly maxKeys: number;
   readonly descriptors: readonly JsonObject[];
 }
 
-function sharedLimit(limit: Limit, slot: LimitSlot, audit: boolean): SharedEntry["value"] {
+function sharedLimit(limit: Limit, place: LimitPlace, audit: boolean): SharedEntry["value"] {
   const bucket: JsonObject = { token_bucket: bucketOf(limit), ...(audit ? { shadow_mode: true } : {}) };
   const fixed: readonly JsonObject[] = [
     { key: "limit", value: limit.id },
@@ -182,17 +192,22 @@ function sharedLimit(limit: Limit, slot: LimitSlot, audit: boolean): SharedEntry
     entries: [...fixed, ...further],
     ...bucket,
   });
-  const {
-    keys,
-    source: { text: policy },
-  } = limit;
-  if (keys.type === "Together") return { slot, policy, maxKeys: 0, descriptors: [descriptor()] };
+  const { id, keys, source, shared } = limit;
+  const common = {
+    id,
+    place,
+    group: groupOf(limit),
+    policy: source.text,
+    ...(shared ? { shared } : {}),
+    ...(audit ? { audit } : {}),
+  };
+  if (keys.type === "Together") return { ...common, maxKeys: 0, descriptors: [descriptor()] };
   if (keys.type === "Consumer") {
     // Without a consumer the action leaves its entry out.
-    return { slot, policy, maxKeys: keys.maxKeys, descriptors: [descriptor({ key: "key" }), descriptor()] };
+    return { ...common, maxKeys: keys.maxKeys, descriptors: [descriptor({ key: "key" }), descriptor()] };
   }
   // `overflow` and `absent` are callers like others: they are never dropped, since Envoy keeps room for them.
-  return { slot, policy, maxKeys: keys.maxKeys, descriptors: [descriptor({ key: "key" })] };
+  return { ...common, maxKeys: keys.maxKeys, descriptors: [descriptor({ key: "key" })] };
 }
 
 /** Envoy fills continuously, so that an interval and its tokens can be multiplied to meet {@link INTERVAL_MS}. */
@@ -204,19 +219,19 @@ function bucketOf({ requests, perMs, burst }: Limit): JsonObject {
 
 interface Placed {
   readonly limit: Limit;
-  readonly slot: LimitSlot;
+  readonly place: LimitPlace;
   /** Its key stands in the header of slot `collect`; there is room for one. */
   readonly inHeader: boolean;
 }
 
 /** A caller has the same key there as in metadata: a limit counts together on routes that differ in this. */
-function fitsHeader({ limit, slot }: Pick<Placed, "limit" | "slot">): boolean {
-  return limit.keys.type === "Address" && slot.startsWith("rl-pre");
+function fitsHeader({ limit, place }: Pick<Placed, "limit" | "place">): boolean {
+  return limit.keys.type === "Address" && place.startsWith("rl-pre");
 }
 
 function collecting(slot: "collect" | "collect-post", placed: readonly Placed[], prefix: string): RoutePiece["slots"] {
   const limits = new Map<string, CallerBound & { readonly by?: readonly KeyPart[] }>();
-  for (const { limit, slot: place, inHeader } of placed) {
+  for (const { limit, place, inHeader } of placed) {
     const { keys } = limit;
     const collected = keys.type === "Collected" || (keys.type === "Address" && !inHeader);
     if (place.startsWith(prefix) && collected) limits.set(limit.id, keys);
@@ -224,32 +239,17 @@ function collecting(slot: "collect" | "collect-post", placed: readonly Placed[],
   return limits.size === 0 ? {} : { [slot]: collectLimits(limits) };
 }
 
-/** Whom a 429 names: the policies whose limits stand in the filter that refused, and for logs all of the route. */
-function policiesOf(placed: readonly Placed[]): Readonly<Record<string, JsonValue>> {
-  const texts = (which: readonly Placed[]): string =>
-    [...new Set(which.map(({ limit }) => limit.source.text))].join(", ");
-  const gateway = texts(placed.filter(({ slot }) => ofGateway(slot)));
-  const nearer = texts(placed.filter(({ slot }) => !ofGateway(slot)));
+/** Whom a 429 names: the policies of each group, and for logs all of the route. */
+function policiesOf(limits: readonly Limit[]): Readonly<Record<string, JsonValue>> {
+  const texts = (some: readonly Limit[]): string => [...new Set(some.map(({ source }) => source.text))].join(", ");
+  const all = texts(limits);
+  const groups = Object.entries(Object.groupBy(limits, groupOf)).map(
+    ([group, some = []]) => [group, texts(some)] as const,
+  );
   return {
-    [POLICIES]: texts(placed),
-    ...(gateway === "" || nearer === "" ? {} : { [GATEWAY_POLICIES]: gateway, [HOST_POLICIES]: nearer }),
+    [POLICIES]: all,
+    ...Object.fromEntries(groups.filter(([, text]) => text !== all).map(([group, text]) => [policiesKey(group), text])),
   };
-}
-
-function slotOf({ identified, shared, source }: Limit): LimitSlot {
-  const when = identified ? 4 : 0;
-  const place = fromGateway(source) ? 0 : 2;
-  const slot = SLOTS[when + place + (shared ? 1 : 0)];
-  if (slot === undefined) throw new RangeError("a limit without a slot");
-  return slot;
-}
-
-function fromGateway({ level }: Source): boolean {
-  return level === "Gateway" || level === "Listener";
-}
-
-function ofGateway(slot: string): boolean {
-  return slot.includes("-gateway");
 }
 
 function seconds(ms: number): string {
