@@ -17,7 +17,11 @@ export interface Problem {
   readonly path: string; // "spec.authentication.jwt[0].issuer"
   readonly message: string; // what is wrong, one sentence
   readonly fix?: string; // what mends it
-  readonly severity?: "error" | "warning"; // default error
+  /**
+   * Default error: the section is broken. Unmet and pending: something that it names is not there (was not looked for yet), and what needs it is
+   * refused; the rest of the section holds. A warning takes nothing away.
+   */
+  readonly severity?: "error" | "unmet" | "pending" | "warning";
   /** A key that this version does not know: it closes the targets in every section, whatever the policy says about failures (api.md). */
   readonly unknown?: true;
 }

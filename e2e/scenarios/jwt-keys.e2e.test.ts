@@ -94,7 +94,12 @@ describe("the keys of issuers", () => {
     const stranger = await startServer({ authority: createAuthority("stranger") });
     await shop.apply(guarded("stranger", { jwt: [issuerOf(stranger)] }));
     await shop.waitFor("ApiPolicy", "stranger", "Programmed");
-    await shop.waitFor("ApiPolicy", "stranger", "Accepted", { status: "True", message: /certificate/ });
+    await shop.waitFor("ApiPolicy", "stranger", "ResolvedRefs", {
+      status: "False",
+      reason: "InvalidRef",
+      message: /jwks was never fetched: .*jwks.caRefs.*503 GW-AUTHN-005/,
+    });
+    await shop.waitFor("ApiPolicy", "stranger", "Ready", { status: "False", reason: "InvalidRef" });
     expect([await verdictAt("stranger", tokenOf(stranger)), stranger.asked()]).toEqual([NO_KEYS, []]);
   });
 
@@ -130,8 +135,10 @@ describe("the keys of issuers", () => {
     expect(await verdictAt("late", "no.token.atall")).toMatch(/^(401|503) /);
     await becomes("late", tokenOf(steady), "200");
     expect(await verdictAt("discovery", tokenOf(steady))).toBe("200");
+    await shop.waitFor("ApiPolicy", "late", "Ready", { status: "False", reason: "InvalidRef", message: /jwt\[0\]/ });
     late.fail(undefined);
     await becomes("late", tokenOf(late), "200", RETRY_LIMIT_MS);
+    await shop.waitFor("ApiPolicy", "late", "Ready");
   });
 
   it("rotate: at once where they stand in an object, without a change of the route and on open connections", async () => {

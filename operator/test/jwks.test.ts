@@ -185,7 +185,10 @@ describe("fetching", () => {
 
   test("trusts a further CA beside the system's", async () => {
     const url = new URL(`https://sso.test:${port}/keys`);
-    expect(await fetcher()({ url }, signal)).toMatchObject({ type: "failed" });
+    expect(await fetcher()({ url }, signal)).toMatchObject({
+      type: "failed",
+      message: expect.stringMatching(/a CA that is not trusted here, [A-Z_]+: name the CA in jwks.caRefs/),
+    });
     expect(await fetcher({ extraCaPem: pair.ca })({ url }, signal)).toMatchObject({ type: "body" });
   });
 

@@ -21,6 +21,11 @@ export function condition(type: string, generation: number, fault: Fault | undef
   };
 }
 
+/** Neither true nor false yet. */
+export function unknown(type: string, generation: number, { reason, message }: Fault): Condition {
+  return { type, status: "Unknown", reason, message: bounded(message), observedGeneration: generation };
+}
+
 /** Several problems as one fault: the first one's reason, every sentence. */
 export function faultOf(problems: readonly Problem[]): Fault | undefined {
   const [first] = problems;

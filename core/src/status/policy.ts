@@ -6,7 +6,7 @@ import { compareText, splitId } from "../kinds/meta.ts";
 import type { Problem } from "../problems.ts";
 import { policyId } from "../views.ts";
 import type { AncestorStatus, Condition, JsonObject, ObjectStatus, PerProxyLimit } from "../world.ts";
-import { condition, faultOf, sentence } from "./condition.ts";
+import { condition, faultOf, sentence, unknown } from "./condition.ts";
 import { lostToFloors } from "./overridden.ts";
 import { layerOf, type Lost, type PolicyReads, readTarget, type Target, writtenSlices } from "./target.ts";
 
@@ -135,7 +135,8 @@ const REF_REASONS: readonly string[] = ["RefNotFound", "RefNotPermitted", "Inval
 
 function verdictConditions(policy: ParsedApiPolicy, problems: readonly Problem[]): readonly Condition[] {
   const { generation } = policy;
-  const errors = problems.filter(({ severity }) => severity !== "warning");
+  const errors = problems.filter(({ severity = "error" }) => severity === "error" || severity === "unmet");
+  const pending = problems.filter(({ severity }) => severity === "pending");
   const warnings = problems.filter(({ severity }) => severity === "warning");
   const refs = errors.filter(({ reason }) => REF_REASONS.includes(reason));
   const others = errors.filter(({ reason }) => !REF_REASONS.includes(reason));
@@ -145,10 +146,12 @@ function verdictConditions(policy: ParsedApiPolicy, problems: readonly Problem[]
       : { reason: "Accepted", message: `${accepted.message}; ${warnings.map(sentence).join("; ")}` };
   return [
     condition("Accepted", generation, faultOf(others), good),
-    condition("ResolvedRefs", generation, faultOf(refs), {
-      reason: "ResolvedRefs",
-      message: "everything it names is there and may be used",
-    }),
+    refs.length === 0 && pending.length > 0
+      ? unknown("ResolvedRefs", generation, { reason: "Pending", message: pending.map(sentence).join("; ") })
+      : condition("ResolvedRefs", generation, faultOf(refs), {
+          reason: "ResolvedRefs",
+          message: "everything it names is there and may be used",
+        }),
   ];
 }
 

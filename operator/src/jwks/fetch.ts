@@ -61,12 +61,29 @@ export function createFetch(options: FetcherOptions): Fetch {
       }
       return failed("too many redirects");
     } catch (error) {
-      return failed(deadline.signal.aborted ? errorText(deadline.signal.reason) : errorText(error));
+      return failed(deadline.signal.aborted ? errorText(deadline.signal.reason) : whyNot(error));
     } finally {
       cancel();
       signal.removeEventListener("abort", abort);
     }
   };
+}
+
+/** OpenSSL's names for a chain that ends at no CA that we know. */
+const UNKNOWN_CA: ReadonlySet<unknown> = new Set([
+  "UNABLE_TO_VERIFY_LEAF_SIGNATURE",
+  "UNABLE_TO_GET_ISSUER_CERT",
+  "UNABLE_TO_GET_ISSUER_CERT_LOCALLY",
+  "DEPTH_ZERO_SELF_SIGNED_CERT",
+  "SELF_SIGNED_CERT_IN_CHAIN",
+]);
+
+/** Node's own mend for a CA that it does not know is for whoever starts Node. */
+function whyNot(error: unknown): string {
+  const { code } = error as { readonly code?: unknown };
+  return UNKNOWN_CA.has(code)
+    ? `its certificate is of a CA that is not trusted here, ${String(code)}: name the CA in jwks.caRefs`
+    : errorText(error);
 }
 
 function failed(message: string): FetchResult {

@@ -36,7 +36,7 @@ export function resolve(spec: Spec, at: At, lookup: Lookup): Resolution<Model> {
       : { certificateHeader: spec.clientCertificate.consumerHeader }),
     recognises: recognised(spec, lookup.recognises(namespace)),
   };
-  const [error, ...errors] = problems.filter(({ severity }) => severity !== "warning");
+  const [error, ...errors] = problems.filter(({ severity = "error" }) => severity === "error");
   if (error !== undefined) return { ok: false, problems: [error, ...errors] };
   return problems.length === 0 ? { ok: true, model } : { ok: true, model, warnings: problems };
 }
@@ -104,7 +104,7 @@ function pinned(jwks: string, jwt: JwtSpec, { id, field, symmetric }: Origin): R
   return { value: { id, jwks: keys.jwks }, problems: skippedProblems(field, keys.skipped) };
 }
 
-/** Never fetched is no error of the policy: its tokens get 503 until the keys are there, everything else works. */
+/** Never fetched breaks no section: the tokens of this issuer get 503 until the keys are there, everything else works (rules R33). */
 function fetched(jwt: JwtSpec, path: string, namespace: string, lookup: Lookup): ReadKeys {
   const { jwks = {}, algorithms = DEFAULTS.algorithms } = jwt;
   const backend = jwks.backendRef && lookup.backend(jwks.backendRef, { kind: "ApiPolicy", namespace });
@@ -122,12 +122,22 @@ function fetched(jwt: JwtSpec, path: string, namespace: string, lookup: Lookup):
   });
   const id = contentHash([source.id, algorithms]);
   const state = lookup.jwks(source);
-  const stale = state?.error === undefined ? [] : [warning(path, `was not fetched: ${state.error}`)];
+  const without = `until it is there tokens of ${jwt.issuer} get 503 GW-AUTHN-005`;
+  const problem = (severity: NonNullable<Problem["severity"]>, what: string): Problem => ({
+    ...invalid(path, what, ...(severity === "warning" ? [] : [without])),
+    reason: "InvalidRef",
+    severity,
+  });
   if (state?.jwks === undefined) {
-    return { value: { id }, problems: stale.length > 0 ? stale : [warning(path, "is not fetched yet")] };
+    const never = state?.error === undefined ? undefined : `was never fetched: ${state.error}`;
+    return {
+      value: { id },
+      problems: [never === undefined ? problem("pending", "is being fetched") : problem("unmet", never)],
+    };
   }
+  const stale = state.error === undefined ? [] : [problem("warning", `was not fetched: ${state.error}`)];
   const keys = pinKeys(state.jwks, algorithms, false);
-  if (!keys.ok) return { value: { id }, problems: [warning(path, keys.message), ...stale] };
+  if (!keys.ok) return { value: { id }, problems: [problem("unmet", keys.message), ...stale] };
   return { value: { id, jwks: keys.jwks }, problems: [...skippedProblems(path, keys.skipped), ...stale] };
 }
 

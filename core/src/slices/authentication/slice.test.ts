@@ -111,18 +111,26 @@ describe("resolve", () => {
     expect(JSON.stringify(result)).not.toContain("canary");
   });
 
-  test("a set that is not fetched yet, or whose fetch failed, is a warning; the last good one is used", () => {
+  test("a set that was never fetched leaves its tokens without keys and says so; of a newer failure the last good one knows", () => {
     const spec: Spec = { jwt: [corp] };
     const resolved = (jwks: Fetched["jwks"]) =>
       authentication.resolve(spec, at, lookup(jwks === undefined ? {} : { jwks }));
-    expect(resolved(undefined)).toMatchObject({ ok: true, warnings: [{ severity: "warning" }] });
+    expect(resolved(undefined)).toMatchObject({ ok: true, warnings: [{ severity: "pending" }] });
     expect(resolved({ [corp.issuer]: { error: "timeout" } })).toMatchObject({
       ok: true,
       model: { issuers: [{ keys: { id: expect.any(String) } }] },
-      warnings: [{ message: expect.stringContaining("timeout") }],
+      warnings: [{ severity: "unmet", message: expect.stringContaining("timeout") }],
+    });
+    expect(resolved({ [corp.issuer]: { jwks: '{"keys":[]}' } })).toMatchObject({
+      ok: true,
+      warnings: [{ severity: "unmet" }],
     });
     const stale = resolved({ [corp.issuer]: { jwks: good, error: "timeout" } });
-    expect(stale).toMatchObject({ ok: true, model: { issuers: [{ keys: { jwks: expect.any(String) } }] } });
+    expect(stale).toMatchObject({
+      ok: true,
+      model: { issuers: [{ keys: { jwks: expect.any(String) } }] },
+      warnings: [{ severity: "warning" }],
+    });
     expect(resolved({ [corp.issuer]: { jwks: good } })).not.toHaveProperty("warnings");
   });
 
