@@ -3,6 +3,8 @@
  * call into Envoy costs 1 to 10 µs, and running nothing at all 5: the way of the limit header does with one call.
  */
 
+import { namedClaims } from "./claims-script.ts";
+
 /** "[+]<book> <max> <idle ms> <limit> <address>" from slot `select`; the rate limit reads what this script leaves in it. */
 export const LIMIT_HEADER = "x-gatewarden-limit";
 
@@ -140,6 +142,8 @@ local function numbers(handle, claims)
   end
 end
 
+${namedClaims}
+
 local readers = {
   ClientIP = clientIP,
   Consumer = function(handle) return header(handle, "x-gatewarden-consumer") end,
@@ -247,6 +251,8 @@ local function collect(handle)
   if hidden then hide(handle, hidden) end
   local claims = context:get("claims")
   if claims then numbers(handle, claims) end
+  local told = context:get("named")
+  if told then named(handle, told) end
 end
 `;
 

@@ -105,7 +105,20 @@ export function hideParameters(names: readonly string[]): JsonObject {
   return awake({ hidden: names });
 }
 
-/** Headers that hold a claim, with the claims that each may hold: numbers among them become what JSON writes. Only in slot `collect-post`. */
-export function tellNumbers(claims: ReadonlyMap<string, readonly string[]>): JsonObject {
-  return awake({ claims: Object.fromEntries(claims) });
+/**
+ * Only in slot `collect-post`. `numbers`: headers that hold a claim, with the claims that each may hold: numbers among them become what JSON
+ * writes. `named`: claims that Envoy cannot write into their headers, since it reads the dots of their names as steps into objects.
+ */
+export function tellClaims(
+  numbers: ReadonlyMap<string, readonly string[]>,
+  named: readonly { readonly issuer: string; readonly claim: string; readonly header: string }[],
+): JsonObject {
+  return awake({
+    ...(numbers.size === 0 ? {} : { claims: Object.fromEntries(numbers) }),
+    ...(named.length === 0
+      ? {}
+      : {
+          named: Object.fromEntries(named.map(({ issuer, claim, header }) => [`${issuer}\n${claim}\n${header}`, true])),
+        }),
+  });
 }

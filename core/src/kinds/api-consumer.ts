@@ -13,6 +13,7 @@ import type { TokenClaim } from "../slice.ts";
 import type { KubeObject, ObjectKey } from "../world.ts";
 import { fields, items, textMap as labelsOf } from "./json.ts";
 import { type ObjectIdentity, identityOf } from "./object.ts";
+import { claimPath } from "../schema/claim.ts";
 
 export const DEFAULTS = { type: "Application", suspended: false } as const;
 export const MAX_TOKENS = 8;
@@ -49,11 +50,6 @@ function token() {
 
 const tokens = atomicList(token(), MAX_TOKENS);
 const certificates = identities(1, MAX_CONSUMER_IDENTITIES);
-
-/** Path of a claim as it is written. A name like `https://corp.test/department` (OpenID Connect's way to keep names apart) is one segment. */
-export function claimPath(claim: string): readonly string[] {
-  return claim.includes("://") ? [claim] : claim.split(".");
-}
 
 export const specSchema = oneOrMore(
   z.strictObject({

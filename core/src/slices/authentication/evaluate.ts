@@ -2,6 +2,7 @@
  * One request's credentials without an Envoy: which of them decides, and whether it is good. What decides is chosen as route.ts splits the
  * routes; each method then complains as Envoy's filter does.
  */
+import { claimPath, isWholeName } from "../../schema/claim.ts";
 import type { Call, Deny, Evaluate, Evaluating, Finding } from "../../simulate/contract.ts";
 import { hasIdentity } from "../../simulate/identity.ts";
 import { isUnfit } from "./identity.ts";
@@ -153,10 +154,11 @@ function tokenFinding(
     issuers.flatMap((one) => one.claims.map(({ header }) => [header, undefined] as const)),
   );
   for (const { claim, header } of issuer.claims) {
-    const text = recognisedBy.claimText(claims, claim.split("."));
+    const text = recognisedBy.claimText(claims, claimPath(claim));
     if (text !== undefined && isUnfit(text))
       return deny(model, 401, BAD, `claim ${claim} holds a control character, which no header can`);
-    headers[header] = text as undefined;
+    // Those are written behind authorization (envoy/claims-script.ts).
+    if (!isWholeName(claim)) headers[header] = text as undefined;
   }
   return pass(model, call, {
     caller: { method: "jwt", claims, ...(known === undefined ? {} : { consumer: known.id }) },

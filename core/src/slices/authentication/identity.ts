@@ -2,11 +2,12 @@
  * After a credential was verified: credentials off the request, identity headers on. Internal headers (`x-gatewarden-…`) carry what a
  * filter found out to the names that the policy chose, so no tenant's header is touched on another tenant's route.
  */
-import { hideParameters, tellNumbers } from "../../envoy/collect.ts";
+import { hideParameters, tellClaims } from "../../envoy/collect.ts";
 import { quote } from "../../envoy/pattern.ts";
 import { HTTP_FILTER } from "../../envoy/type-url.ts";
 import type { RoutePiece } from "../../slice.ts";
 import { CONSUMER_HEADER, CONSUMER_NAME, EXTRACTED, USER_HEADER } from "../../translate/chain.ts";
+import { isWholeName } from "../../schema/claim.ts";
 import { mergeJson } from "../../translate/merge-json.ts";
 import type { JsonObject } from "../../world.ts";
 import type { Issuer } from "./model.ts";
@@ -22,11 +23,29 @@ export function claimHeader(header: string): string {
 /** What no header may hold (RFC 9110). Envoy would find it only when it writes the request: 503, as if the service were away. */
 const CONTROL = "[\\x00-\\x08\\x0a-\\x1f\\x7f]";
 
-/** Tokens with a claim that does not fit into its header: none of them may become a second header, or one less. */
-export function unfitClaims(claims: readonly ToldClaim[]): readonly JsonObject[] {
-  const headers = new Set(claims.map(({ header }) => claimHeader(header)));
-  const regex = `[\\s\\S]*${CONTROL}[\\s\\S]*`;
-  return [...headers].map((name) => ({ header: { name, string_match: { safe_regex: { regex } } } }));
+/**
+ * Tokens with a claim that does not fit into its header: none of them may become a second header, or one less. `claimsAt`: path in dynamic
+ * metadata, from filter to claims.
+ */
+export function unfitClaims(
+  claims: readonly ToldClaim[],
+  [filter, ...claimsAt]: readonly [string, ...string[]],
+): readonly JsonObject[] {
+  const [whole, others] = [claims.filter(isWhole), claims.filter((one) => !isWhole(one))];
+  const string_match = { safe_regex: { regex: `[\\s\\S]*${CONTROL}[\\s\\S]*` } };
+  const path = (claim: string): JsonObject[] => [...claimsAt, claim].map((key) => ({ key }));
+  return [
+    ...[...new Set(others.map(({ header }) => claimHeader(header)))].map((name) => ({
+      header: { name, string_match },
+    })),
+    ...[...new Set(whole.map(({ claim }) => claim))].map((claim) => ({
+      metadata: { filter, path: path(claim), value: { string_match } },
+    })),
+  ];
+}
+
+function isWhole({ claim }: ToldClaim): boolean {
+  return isWholeName(claim);
 }
 
 export function isUnfit(text: string): boolean {
@@ -48,7 +67,8 @@ const TEXTS: ReadonlySet<string> = new Set([
   "email",
 ]);
 
-type ToldClaim = Issuer["claims"][number];
+/** `issuer`: whose tokens have it. */
+export type ToldClaim = Issuer["claims"][number] & Pick<Issuer, "issuer">;
 
 export interface Verified {
   /** Credentials that must not reach the upstream. */
@@ -75,11 +95,13 @@ export function identityPiece({ hidden, claims = [], consumer }: Verified): Iden
     ...removal.headers,
     ...(removal.cookies.length === 0 ? [] : [{ remove: "cookie" }, set("cookie", extracted("cookie"))]),
     ...(consumer === undefined ? [] : consumerHeaders(consumer)),
-    ...[...new Set(claims.map(({ header }) => header))].map((header) => set(header, `%REQ(${claimHeader(header)})%`)),
+    ...[...new Set(claims.filter((one) => !isWhole(one)).map(({ header }) => header))].map((header) =>
+      set(header, `%REQ(${claimHeader(header)})%`),
+    ),
   ];
   const behind = [
     ...(removal.parameters.length === 0 ? [] : [hideParameters(removal.parameters)]),
-    ...numbersAmong(claims),
+    ...toldBehind(claims),
   ];
   return {
     identity,
@@ -92,11 +114,15 @@ export function identityPiece({ hidden, claims = [], consumer }: Verified): Iden
   };
 }
 
-function numbersAmong(claims: readonly ToldClaim[]): readonly JsonObject[] {
-  const some = claims.filter(({ claim }) => !TEXTS.has(claim));
-  const byHeader = Map.groupBy(some, ({ header }) => header);
-  const names = [...byHeader].map(([header, own]) => [header, [...new Set(own.map(({ claim }) => claim))]] as const);
-  return names.length === 0 ? [] : [tellNumbers(new Map(names))];
+/** What Envoy cannot write: numbers as JSON has them, and claims whose names hold dots. */
+function toldBehind(claims: readonly ToldClaim[]): readonly JsonObject[] {
+  const [whole, others] = [claims.filter(isWhole), claims.filter((one) => !isWhole(one))];
+  const some = others.filter(({ claim }) => !TEXTS.has(claim));
+  const numbers = [...Map.groupBy(some, ({ header }) => header)].map(
+    ([header, own]) => [header, [...new Set(own.map(({ claim }) => claim))]] as const,
+  );
+  const named = whole.map(({ issuer, claim, header }) => ({ issuer, claim, header }));
+  return numbers.length + named.length === 0 ? [] : [tellClaims(new Map(numbers), named)];
 }
 
 function consumerHeaders({

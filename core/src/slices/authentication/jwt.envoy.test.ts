@@ -32,6 +32,7 @@ const claimsToHeaders = [
   { claim: "n", header: "x-number" },
   { claim: "b", header: "x-flag" },
   { claim: "list", header: "x-list" },
+  { claim: "https://corp.test/dept", header: "x-dept" },
 ];
 const allPlaces = {
   headers: [{ name: "authorization", prefix: "Bearer " }],
@@ -64,7 +65,13 @@ const policies: Policies = {
   "/issuers": {
     spec: {
       jwt: [
-        { ...corp, claimsToHeaders: [{ claim: "sub", header: "x-user-id" }] },
+        {
+          ...corp,
+          claimsToHeaders: [
+            { claim: "sub", header: "x-user-id" },
+            { claim: "https://corp.test/dept", header: "x-dept" },
+          ],
+        },
         {
           name: "partner",
           issuer: PARTNER,
@@ -283,6 +290,29 @@ describe("identity headers", () => {
     expect((await ask("/default", signed({ n: "1.500000" }))).upstream("x-number")).toEqual(["1.500000"]);
   });
 
+  test("claims whose names hold dots arrive like others", async () => {
+    const dept = async (value: unknown): Promise<readonly string[]> =>
+      (await ask("/default", signed({ "https://corp.test/dept": value, https: { "//corp": "none" } }))).upstream(
+        "x-dept",
+      );
+    const texts = ["sales", "1.500000", 7, 1.5, true, false];
+    expect(await Promise.all(texts.map(dept))).toEqual(texts.map((text) => [String(text)]));
+    const documents = [["a", 1, -0.5], { roles: ['a"\\\n\u0001é'], b: { c: true } }, [[1, 2], []], ["ab"], ["abc"]];
+    for (const document of documents) {
+      const [text = ""] = await dept(document);
+      expect([text.length % 4, JSON.parse(Buffer.from(text, "base64url").toString())]).toEqual([0, document]);
+    }
+    expect(await dept(undefined)).toEqual([]);
+    expect(await dept("")).toEqual([]);
+    const forged = [
+      ["authorization", `Bearer ${signed()}`],
+      ["x-dept", "forged"],
+    ] as const;
+    expect((await call(chain, "/default", forged)).upstream("x-dept")).toEqual([]);
+    const unfit = { status: 401, code: "GW-AUTHN-002", seen: undefined };
+    expect(await ask("/default", signed({ "https://corp.test/dept": "a\r\nx-org: root" }))).toMatchObject(unfit);
+  });
+
   const spoofs = [
     ["plain", [["x-user-id", "root"]]],
     ["capitals", [["X-User-ID", "root"]]],
@@ -347,6 +377,9 @@ describe("several issuers", () => {
   test("each token is measured by its issuer's keys and claims", async () => {
     expect((await ask("/issuers", signed())).upstream("x-user-id")).toEqual(["alice"]);
     expect((await ask("/issuers", partner())).upstream("x-user-id")).toEqual(["bob"]);
+    const dept = { "https://corp.test/dept": "sales" };
+    expect((await ask("/issuers", signed(dept))).upstream("x-dept")).toEqual(["sales"]);
+    expect((await ask("/issuers", partner(dept))).upstream("x-dept")).toEqual([]);
     const crossed = token({ alg: "RS256" }, { iss: PARTNER, exp: inSeconds(60) }, keys.rsa.privateKey);
     expect(await ask("/issuers", crossed)).toMatchObject({ status: 401 });
   });

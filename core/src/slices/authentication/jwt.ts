@@ -7,12 +7,15 @@ import { HTTP_FILTER } from "../../envoy/type-url.ts";
 import { contentHash } from "../../hash.ts";
 import type { SharedEntry } from "../../slice.ts";
 import type { JsonObject } from "../../world.ts";
+import { isWholeName } from "../../schema/claim.ts";
 import { claimHeader } from "./identity.ts";
 import type { Issuer } from "./model.ts";
 import type { Place } from "./place.ts";
 
 /** Key of a verified token's claims in Envoy's dynamic metadata `envoy.filters.http.jwt_authn`. */
 const CLAIMS_KEY = "jwt";
+/** From a filter's metadata to the claims of the one token that was verified. */
+export const CLAIMS_AT = ["envoy.filters.http.jwt_authn", CLAIMS_KEY] as const;
 const CACHED_TOKENS = 500;
 /**
  * A cluster that never exists: a provider that has no key yet refuses its tokens with a reason of its own (local replies make it a 503).
@@ -67,6 +70,8 @@ function providerWithoutKeys(issuer: Issuer, places: readonly Place[]): JsonObje
   const named = (kind: "param" | "cookie"): readonly string[] =>
     places.filter((place) => place.in === kind).map(({ name }) => name);
   const [params, cookies] = [named("param"), named("cookie")];
+  // Envoy reads every dot as a step into an object.
+  const claims = issuer.claims.filter(({ claim }) => !isWholeName(claim));
   const headers = places.flatMap((place) => (place.in === "header" ? spellings(place.name, place.prefix) : []));
   return {
     issuer: issuer.issuer,
@@ -79,10 +84,10 @@ function providerWithoutKeys(issuer: Issuer, places: readonly Place[]): JsonObje
     require_expiration: true,
     clock_skew_seconds: issuer.clockSkewSeconds,
     jwt_cache_config: { jwt_cache_size: CACHED_TOKENS },
-    ...(issuer.claims.length === 0
+    ...(claims.length === 0
       ? {}
       : {
-          claim_to_headers: issuer.claims.map(({ claim, header }) => ({
+          claim_to_headers: claims.map(({ claim, header }) => ({
             claim_name: claim,
             header_name: claimHeader(header),
           })),

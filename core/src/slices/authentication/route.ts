@@ -11,7 +11,7 @@ import { auditIdentities, certificatePresent, onlyIdentities } from "./certifica
 import { challengeOf } from "./challenge.ts";
 import { apiKeyRoute, basicRoute, choose, consumersOf, onlyNamespace } from "./consumers.ts";
 import { identityPiece, unfitClaims, type Verified } from "./identity.ts";
-import { requirement } from "./jwt.ts";
+import { CLAIMS_AT, requirement } from "./jwt.ts";
 import { recogniseCertificate, recogniseToken } from "./recognise.ts";
 import type { ApiKey, Basic, Issuer, Model } from "./model.ts";
 import { BASIC, distinctPlaces, firstCopy, type Place, placesOfAll, present, samePlace, several } from "./place.ts";
@@ -95,9 +95,9 @@ function tokenAttempt(
 ): Attempt & { readonly forward: boolean } {
   const { route, shared } = requirement(issuers, [place]);
   const forward = issuers.every(({ forwardToken }) => forwardToken);
-  const claims = issuers.flatMap((issuer) => issuer.claims);
+  const claims = issuers.flatMap(({ issuer, claims: told }) => told.map((one) => ({ ...one, issuer })));
   const { piece: recognition, rules: recognised } = recogniseToken(model, issuers, source.text);
-  const unfit = unfitClaims(claims);
+  const unfit = unfitClaims(claims, CLAIMS_AT);
   const rules = [...recognised, ...(unfit.length === 0 ? [] : [{ policy: source.text, principals: unfit }])];
   const piece: BranchPiece = {
     ...(forward ? { select: firstCopy(place) } : {}),

@@ -78,7 +78,9 @@ function jwtFrom() {
 
 function jwt() {
   const claimToHeader = z.strictObject({
-    claim: text().describe("Claim; `.` reaches into objects."),
+    claim: text().describe(
+      "Claim; `.` reaches into objects, but in names that hold `://`, which are taken as they are.",
+    ),
     header: identityHeader().describe("Header that carries it to the upstream; a client's own copy is removed first."),
   });
   const shape = z.strictObject({
