@@ -102,7 +102,11 @@ function callOf(
   request: SimRequest,
   path: string,
 ): { readonly call: Call; readonly address: ClientAddress } {
-  const sent = headersOf(request.headers.filter(([name]) => !/^x-(gatewarden|envoy)-/i.test(name)));
+  const sent = headersOf(
+    request.headers
+      .filter(([name]) => !/^x-(gatewarden|envoy)-/i.test(name))
+      .map(([name, value]) => [name, value.replaceAll(/^[ \t]+|[ \t]+$/g, "")]), // RFC 9110, section 5.5
+  );
   const settings = listenerSettings(own, entry, open.reads.hosts);
   const clientIP = settings.find(({ slice }) => slice.key === "clientIP")?.enforced?.model as ClientIP | undefined;
   const address = clientAddress(request.from, sent, clientIP);

@@ -1,7 +1,7 @@
 /** What random requests found once, each in either of the two: small worlds and the requests whose verdicts differed. */
 import type { Change } from "../../src/world.ts";
 import { backend, policy, route } from "../objects.ts";
-import { CORP, type Issuers } from "./credentials.ts";
+import { CORP, type Issuers, PASSWORDS } from "./credentials.ts";
 import type { Asked } from "./requests.ts";
 
 export interface Case {
@@ -87,5 +87,33 @@ export const corpus: readonly Case[] = [
       },
       { headers: [["authorization", `BEARER ${good}`]] },
     ],
+  },
+  {
+    // The one line then holds more than base64. Decoders that stop at the padding would find the password.
+    name: "password-and-token",
+    objects: () => [
+      route("password-and-token", {
+        hostnames: ["password-and-token.test"],
+        rules: [{ backendRefs: [backend("echo")] }],
+      }),
+      policy("password-and-token", [toRoute("password-and-token")], { authentication: { basic: {} } }),
+    ],
+    requests: ({ good = "" }) => {
+      const password = Buffer.from(`web:${PASSWORDS.web}`).toString("base64");
+      return [
+        [password],
+        [password.replace(/=+$/, "")],
+        [`${password}=`],
+        [`${password.replace(/=+$/, "")}A`],
+        [`${password} `],
+        [`${password}\t`],
+        [` ${password}`],
+        [`${password},`],
+        [password, `Bearer ${good}`],
+        [password, "Bearer"],
+      ].map(([basic = "", ...more]) => ({
+        headers: [`Basic ${basic}`, ...more].map((value): [string, string] => ["authorization", value]),
+      }));
+    },
   },
 ];

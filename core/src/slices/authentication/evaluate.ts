@@ -191,11 +191,19 @@ function keyFinding(
   });
 }
 
+/** As Envoy reads it: nothing but base64, with or without padding, and no bits behind the last byte. Node's own skips what does not fit. */
+function strictBase64(text: string): Buffer | undefined {
+  const digits = text.replace(/={1,2}$/, "");
+  const bytes = Buffer.from(digits, "base64");
+  return bytes.toString("base64").replace(/=+$/, "") === digits ? bytes : undefined;
+}
+
 function basicFinding(model: Model, { users = "", consumerHeader }: Basic, { call }: Evaluating): Finding {
   const [text] = call.headers.all("authorization");
   if (text === undefined) return deny(model, 401, MISSING, "no credential");
   if (!text.startsWith("Basic ")) return deny(model, 401, BAD, "header authorization holds no Basic credential");
-  const decoded = Buffer.from(text.slice("Basic ".length), "base64").toString("utf8");
+  const decoded = strictBase64(text.slice("Basic ".length))?.toString("utf8");
+  if (decoded === undefined) return deny(model, 401, BAD, "the Basic credential is not base64");
   const colon = decoded.indexOf(":");
   const name = decoded.slice(0, Math.max(0, colon));
   const line = `${name}:{SHA}${sha1Base64(decoded.slice(colon + 1))}`;
