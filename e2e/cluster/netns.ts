@@ -34,6 +34,16 @@ export function whyNoNamespace(): string | undefined {
   return undefined;
 }
 
+/** Drivers whose cluster is somewhere else: in Docker, or wherever KUBECONFIG points. From inside a namespace nothing outside is reachable. */
+const ELSEWHERE: readonly string[] = ["kind", "existing"];
+
+/** Why a test run stays in the network that this process is in; undefined when it gets a namespace of its own. */
+export function whyStay(driver: string | undefined, obstacle: string | undefined): string | undefined {
+  if (driver !== undefined && ELSEWHERE.includes(driver))
+    return `the cluster of DRIVER=${driver} cannot be reached from a network namespace`;
+  return obstacle;
+}
+
 /** Makes a namespace with `lo` up and the range 10.99.0.0/16 local. Throws with what `ip` said when it cannot. */
 export function createNamespace(say: (line: string) => void): NetworkNamespace {
   ensurePackages(["iproute2"], () => commandExists("ip"), say);
@@ -58,12 +68,13 @@ export function createNamespace(say: (line: string) => void): NetworkNamespace {
 
 /**
  * Runs a command in a new namespace, with its standard streams, and resolves with its exit status (128 + n after signal
- * n). Without root it says so and runs the command as it is, with the machine's own address in GATEWARDEN_TEST_ADDRESS.
+ * n). Without root, or with a cluster elsewhere (DRIVER=kind, existing), it says so and runs the command as it is, with the machine's own address in
+ * GATEWARDEN_TEST_ADDRESS.
  */
 export async function runInNamespace(command: readonly string[], say: (line: string) => void): Promise<number> {
   if (process.env[NAMESPACE_VARIABLE] !== undefined) return runForeground(command, {});
-  const obstacle = whyNoNamespace();
-  if (obstacle === undefined) {
+  const reason = whyStay(process.env["DRIVER"], whyNoNamespace());
+  if (reason === undefined) {
     const namespace = createNamespace(say);
     try {
       const env = { [NAMESPACE_VARIABLE]: namespace.name, [ADDRESS_VARIABLE]: namespace.address };
@@ -73,7 +84,7 @@ export async function runInNamespace(command: readonly string[], say: (line: str
     }
   }
   const address = upstreamAddress();
-  say(`${obstacle}; using this machine's own address ${address} instead`);
+  say(`${reason}; using this machine's own address ${address} instead`);
   return runForeground(command, { [ADDRESS_VARIABLE]: address });
 }
 
