@@ -72,7 +72,7 @@ test("one policy edit recomputes its own units and changes its own host", () => 
     [policyOf(7, { rateLimit: { limits: [{ name: "all", requests: 1, per: "1m" }] } }, 2)],
     NOW,
   );
-  expect(named(output)).toEqual(["scope http-80|h7.test", "scope https-https|h7.test"]);
+  expect(named(output)).toEqual(["scope http-80|h7.test", "scope https-443-*_test|h7.test"]);
   expect(output.statuses.map(({ key }) => `${key.kind} ${key.name}`)).toEqual(["ApiPolicy p7"]);
   expect(stages(output)).toMatchObject({ scopes: 2, "status-ApiPolicy": 1 });
   expect(Object.values(stages(output)).reduce((sum, count) => sum + count, 0)).toBeLessThanOrEqual(12);
@@ -80,7 +80,7 @@ test("one policy edit recomputes its own units and changes its own host", () => 
 
 test("one route edit changes its own host", () => {
   const output = engine.apply([routeOf(9, "/b", 2)], NOW);
-  expect(named(output)).toEqual(["scope http-80|h9.test", "scope https-https|h9.test"]);
+  expect(named(output)).toEqual(["scope http-80|h9.test", "scope https-443-*_test|h9.test"]);
   expect(Object.values(stages(output)).reduce((sum, count) => sum + count, 0)).toBeLessThanOrEqual(8);
 });
 
@@ -110,10 +110,10 @@ test("a status, an annotation of somebody or a resync changes nothing", () => {
 
 test("new and deleted objects come and go alone; an unprotected route is closed, not opened", () => {
   const created = engine.apply([routeOf(ROUTES, "/a")], NOW);
-  expect(named(created)).toEqual([`scope http-80|h${ROUTES}.test`, `scope https-https|h${ROUTES}.test`]);
+  expect(named(created)).toEqual([`scope http-80|h${ROUTES}.test`, `scope https-443-*_test|h${ROUTES}.test`]);
   expect(JSON.stringify(created.resources[0]?.json)).toContain("GW-POLICY-001");
   const deleted = engine.apply([gone(policyOf(5))], NOW);
-  expect(named(deleted)).toEqual(["scope http-80|h5.test", "scope https-https|h5.test"]);
+  expect(named(deleted)).toEqual(["scope http-80|h5.test", "scope https-443-*_test|h5.test"]);
   expect(JSON.stringify(deleted.resources[0]?.json)).toContain("GW-POLICY-001");
 });
 
@@ -143,7 +143,7 @@ test.each([
   ],
 ])("%s closes its own route and names itself", (_, sections, name) => {
   const output = engine.apply([policyOf(4, sections, 2)], NOW);
-  expect(named(output)).toEqual(["scope http-80|h4.test", "scope https-https|h4.test"]);
+  expect(named(output)).toEqual(["scope http-80|h4.test", "scope https-443-*_test|h4.test"]);
   const text = JSON.stringify(output.resources[0]?.json);
   expect(text).toContain(`"policy":"${name}"`);
   expect(text).not.toContain('"cluster"');
@@ -208,7 +208,7 @@ test("the Gateway's annotation opens routes without a policy, and only the word 
   });
   engine.apply([gone(policyOf(5))], NOW);
   const opened = engine.apply([annotated("false")], NOW);
-  expect(named(opened)).toEqual(["scope http-80|h5.test", "scope https-https|h5.test"]);
+  expect(named(opened)).toEqual(["scope http-80|h5.test", "scope https-443-*_test|h5.test"]);
   expect(JSON.stringify(opened.resources[0]?.json)).not.toContain("GW-POLICY-001");
   expect(JSON.stringify(engine.apply([annotated("no")], NOW).resources[0]?.json)).toContain("GW-POLICY-001");
 });

@@ -138,7 +138,9 @@ describe("hosts", () => {
 
   it("does not let a client choose the host by headers of ours", async () => {
     const forged = ["x-gatewarden-scope", "X-Gatewarden-Scope"].flatMap((name) =>
-      ["http-8080|exact.wild.test", "https-one|one.tls.test", "http-8080#"].map((value) => [name, value] as const),
+      ["http-8080|exact.wild.test", "https-8443-one_tls_test|one.tls.test", "http-8080#"].map(
+        (value) => [name, value] as const,
+      ),
     );
     for (const header of forged) {
       for (const host of ["unknown.test", "UNKNOWN.test", "x.wild.test"]) {

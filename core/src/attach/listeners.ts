@@ -55,9 +55,16 @@ export function listenersOf(gateway: Gateway, inCluster = false): readonly Liste
   });
 }
 
-/** HTTP listeners of a port share one HCM, and an HTTPS listener has its own, chosen by SNI. The id is in scope keys and never changes. */
-export function hcmId(protocol: "HTTP" | "HTTPS", listener: { readonly name: string; readonly port: number }): string {
-  return protocol === "HTTP" ? `http-${listener.port}` : `https-${listener.name}`;
+/**
+ * HTTP listeners of a port share one HCM, and an HTTPS listener has its own, chosen by SNI. The id is in scope keys. It says what proxies see
+ * of a listener, of which a Gateway has no two alike, and not its name: a listener that is renamed stays what it is to them, and its
+ * connections stay open. Dots would divide the names of statistics, and no host name has an underscore.
+ */
+export function hcmId(
+  protocol: "HTTP" | "HTTPS",
+  { port, hostname = EVERY_HOST }: { readonly port: number; readonly hostname?: string | undefined },
+): string {
+  return protocol === "HTTP" ? `http-${port}` : `https-${port}-${hostname.replaceAll(".", "_")}`;
 }
 
 function faultOf(spec: ListenerSpec, all: readonly ListenerSpec[]): Fault | undefined {

@@ -13,7 +13,7 @@ export interface HcmSettings {
 
 const ads = { ads: {}, resource_api_version: "V3" } as const;
 
-/** `id` names the HCM in scope keys (names.ts `hcmId`); it is constant for a port or a listener. */
+/** `id` names the HCM in scope keys (attach/listeners.ts `hcmId`); it is constant for a port, and for HTTPS a host name of it. */
 export function httpConnectionManager(id: string, settings: HcmSettings): JsonObject {
   const base: JsonObject = {
     "@type": `${TYPE}extensions.filters.network.http_connection_manager.v3.HttpConnectionManager`,

@@ -69,7 +69,7 @@ function httpsChain(served: ServedListener): JsonObject {
     common_tls_context: common,
   });
   return {
-    name: listener.name,
+    name: listener.hcm, // stays when the listener is renamed
     ...(listener.hostname === EVERY_HOST ? {} : { filter_chain_match: { server_names: [listener.hostname] } }),
     transport_socket: { name: "tls", typed_config: context },
     filters: [hcmFilter([served])],
