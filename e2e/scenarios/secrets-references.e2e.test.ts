@@ -5,10 +5,11 @@ import { eventually } from "../cluster/condition.ts";
 import { conditionsOf } from "../harness/condition.ts";
 import { type Harness, START_LIMIT_MS, startHarness } from "../harness/harness.ts";
 import { OPERATOR_ACCOUNT, OPERATOR_NAMESPACE } from "../harness/installation.ts";
-import type { GatewayHandle, Tenant } from "../harness/tenant.ts";
+import { type GatewayHandle, secretsBinding, type Tenant } from "../harness/tenant.ts";
 import { claimsFor, createSigner, keySet } from "../material/jwt.ts";
 import { basicCredential, bearer, guarded, hmacToken, verdictOf } from "./authentication-manifest.ts";
 import { addConsumer, consumerOf } from "./policies-manifest.ts";
+import { startTraffic } from "./robust-observed.ts";
 
 const ISSUER = "https://sso.corp.test";
 const CLOSED = "503 GW-POLICY-002";
@@ -122,6 +123,22 @@ describe("references", () => {
     expect(await generationOf(shy, "there")).toBe(1);
     await becomes(shyEdge, "keyed", { "x-api-key": "k-shy" }, "200");
     await shy.waitFor("ApiConsumer", "erp", "ResolvedRefs");
+  });
+
+  it("end within seconds of the consent, on watches that run, and come back with it; others notice nothing", async () => {
+    await shop.apply(guarded("steady", { apiKey: {} }));
+    await addConsumer(shop, "steady", "k-steady");
+    await becomes(edge, "steady", { "x-api-key": "k-steady" }, "200");
+    const running = await startTraffic(edge.target(), [{ host: "steady.test", headers: { "x-api-key": "k-steady" } }]);
+    await shy.remove("RoleBinding", "gatewarden-secrets");
+    await becomes(shyEdge, "there", hmac, CLOSED);
+    await becomes(shyEdge, "keyed", { "x-api-key": "k-shy" }, REFUSED);
+    await shy.waitFor("ApiPolicy", "there", "ResolvedRefs", { status: "False", reason: "RefNotPermitted" });
+    await shy.waitFor("ApiConsumer", "erp", "ResolvedRefs", { status: "False", reason: "RefNotPermitted" });
+    await shy.apply(secretsBinding(shy.namespace));
+    await becomes(shyEdge, "there", hmac, "200");
+    await becomes(shyEdge, "keyed", { "x-api-key": "k-shy" }, "200");
+    expect((await running.stop()).failures).toEqual([]);
   });
 
   it("are worth nothing to an operator that starts when the consent is withdrawn", async () => {

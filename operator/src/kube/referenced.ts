@@ -5,6 +5,7 @@
 import type { Change, KubeObject, ObjectKey } from "@gatewarden/core/world.ts";
 import type { Clock } from "../clock.ts";
 import type { Log } from "../log.ts";
+import { mayStillWatch } from "./access-review.ts";
 import type { KubeClient } from "./client.ts";
 import { keyText, REFERENCED_KINDS } from "./kinds.ts";
 import { startReflector, type Reflector, type ReflectorLimits } from "./reflector.ts";
@@ -29,9 +30,12 @@ export interface Referenced {
   stop(): Promise<void>;
 }
 
-/** While a namespace denies, one of its objects is tried that often; when it opens, the others follow at once. */
+/**
+ * That often one object of each namespace stands for the others. Where it was denied it is tried again; where a Secret was given, the API
+ * server is asked whether it still would be: a watch that runs is not ended when its right is withdrawn. What is found holds for the others at once.
+ */
 const PROBE_EVERY_MS = 3_000;
-/** No more probes than that in one round, however many namespaces deny. */
+/** No more of either in one round, however many namespaces there are. */
 const PROBES_A_ROUND = 30;
 /** Thousands of watches at once would be the first thing that a returning API server sees. */
 const WOKEN_AT_ONCE = 50;
@@ -50,33 +54,47 @@ export function createReferenced(options: ReferencedOptions): Referenced {
   const ending = new Set<Promise<void>>();
   let stopped = false;
   let cancelProbe: (() => void) | undefined;
-  let cancelWake = (): void => undefined;
+  let cancelTurn: (() => void) | undefined;
   let round = 0;
 
   const scope = (key: ObjectKey): string => `${key.kind}/${key.namespace}`;
 
+  /** Another member of each namespace each time: a Role may allow some names only. */
+  const sample = (chosen: (entry: Entry) => boolean): readonly Entry[] => {
+    const groups = [...Map.groupBy([...entries.values()].filter(chosen), ({ key }) => scope(key)).values()];
+    return Array.from({ length: Math.min(groups.length, PROBES_A_ROUND) }, (_, index) => {
+      const group = groups[(round * PROBES_A_ROUND + index) % groups.length] as Entry[];
+      return group[round % group.length] as Entry;
+    });
+  };
   const probe = (): void => {
     cancelProbe = undefined;
-    if (stopped) return;
-    const byScope = new Map<string, Entry[]>();
-    for (const entry of entries.values()) {
-      if (!entry.denied) continue;
-      const group = byScope.get(scope(entry.key));
-      if (group === undefined) byScope.set(scope(entry.key), [entry]);
-      else group.push(entry);
-    }
-    if (byScope.size === 0) return;
-    const groups = [...byScope.values()];
-    // Another member each time: a Role may allow some names only.
-    for (let index = 0; index < Math.min(groups.length, PROBES_A_ROUND); index += 1) {
-      const group = groups[(round * PROBES_A_ROUND + index) % groups.length] as Entry[];
-      group[round % group.length]?.reflector?.wake();
-    }
+    if (stopped || entries.size === 0) return;
+    for (const { reflector } of sample(({ denied }) => denied)) reflector?.wake();
+    // ConfigMaps are everywhere ours to read; a Secret is while its namespace's RoleBinding says so.
+    for (const entry of sample(({ key, denied, reported }) => key.kind === "Secret" && reported && !denied))
+      void ask(entry);
     round += 1;
     scheduleProbe();
   };
+  const ask = async (entry: Entry): Promise<void> => {
+    // Only a hint: whether it is so says the list that follows.
+    if (!(await mayStillWatch(client, "secrets", entry.key))) entry.reflector?.recheck();
+  };
   const scheduleProbe = (): void => {
     cancelProbe ??= clock.after(PROBE_EVERY_MS * (0.9 + clock.random() * 0.2), probe);
+  };
+
+  const turns: (() => void)[] = [];
+  /** Some at a time. */
+  const inTurns = (some: Iterable<Entry>, act: (reflector: Reflector) => void): void => {
+    for (const entry of some) turns.push(() => entry.reflector && act(entry.reflector));
+    const next = (): void => {
+      cancelTurn = undefined;
+      for (const turn of turns.splice(0, WOKEN_AT_ONCE)) turn();
+      if (turns.length > 0) cancelTurn = clock.after(WAKE_EVERY_MS, next);
+    };
+    if (cancelTurn === undefined) next();
   };
 
   const report = (entry: Entry, object: KubeObject | undefined, denied: boolean): void => {
@@ -105,24 +123,25 @@ export function createReferenced(options: ReferencedOptions): Referenced {
         },
         onState(state) {
           if (state === "denied" || state === "absent") {
+            const withdrawn = state === "denied" && entry.reported && !entry.denied;
             if (!entry.denied) log.info("an object that is referred to may not be read", { kind, namespace, name });
             entry.denied = true;
             report(entry, undefined, true);
+            if (withdrawn) inTurns(others(entry, false), (reflector) => reflector.recheck());
             scheduleProbe();
           } else if (state === "synced") {
             const opened = entry.denied;
             entry.denied = false;
             if (!present) report(entry, undefined, false);
-            if (opened) wakeScope(scope(entry.key));
+            if (opened) for (const other of others(entry, true)) other.reflector?.wake();
           }
         },
       },
     });
   };
 
-  const wakeScope = (opened: string): void => {
-    for (const entry of entries.values()) if (entry.denied && scope(entry.key) === opened) entry.reflector?.wake();
-  };
+  const others = (entry: Entry, denied: boolean): readonly Entry[] =>
+    [...entries.values()].filter((other) => other.denied === denied && scope(other.key) === scope(entry.key));
 
   const end = (entry: Entry): void => {
     const done = entry.reflector?.stop() ?? Promise.resolve();
@@ -144,22 +163,16 @@ export function createReferenced(options: ReferencedOptions): Referenced {
         entries.set(keyText(key), entry);
         start(entry);
       }
+      if (entries.size > 0) scheduleProbe();
     },
-    wake() {
-      const waiting = [...entries.values()];
-      cancelWake();
-      const next = (): void => {
-        for (const entry of waiting.splice(0, WOKEN_AT_ONCE)) entry.reflector?.wake();
-        if (waiting.length > 0) cancelWake = clock.after(WAKE_EVERY_MS, next);
-      };
-      next();
-    },
+    wake: () => inTurns(entries.values(), (reflector) => reflector.wake()),
     pending: () => [...entries.values()].filter((entry) => !entry.reported).length,
     watched: () => entries.size,
     async stop() {
       stopped = true;
       cancelProbe?.();
-      cancelWake();
+      cancelTurn?.();
+      turns.length = 0;
       for (const entry of entries.values()) end(entry);
       entries.clear();
       await Promise.all(ending);

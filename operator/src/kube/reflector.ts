@@ -68,12 +68,17 @@ export interface Reflector {
   readonly state: () => ReflectorState;
   /** Ends a wait (denied, absent, backoff) now. */
   wake(): void;
+  /** Ends a watch that runs and lists again: is what it tells still ours to read? */
+  recheck(): void;
   /** Resolves when nothing more will be sent or reported. */
   stop(): Promise<void>;
 }
 
 type WatchEnd =
-  { readonly type: "closed" } | { readonly type: "gone" } | { readonly type: "failed"; readonly failure: ApiFailure };
+  | { readonly type: "closed" }
+  | { readonly type: "gone" }
+  | { readonly type: "recheck" }
+  | { readonly type: "failed"; readonly failure: ApiFailure };
 
 /** What is kept of an object: enough to tell what is news. The object itself is handed on. */
 interface Known {
@@ -96,6 +101,7 @@ export function startReflector(options: ReflectorOptions): Reflector {
   let state: ReflectorState = "starting";
   let wakeUp = new AbortController();
   let absentLists = 0;
+  let endWatch: (() => void) | undefined; // of the one that runs, for a new list
   let touched: Set<string> | undefined; // keys that the watch changed while a comparison is under way
 
   const note = (event: string, amount = 1): void => events.onEvent?.(event, amount);
@@ -237,6 +243,10 @@ export function startReflector(options: ReflectorOptions): Reflector {
       else if (event.type !== "BOOKMARK") put(event.object, false);
       from.version = event.object.metadata.resourceVersion ?? from.version;
     };
+    endWatch = () => {
+      ended ??= { type: "recheck" };
+      controller.abort(new Error("listed again"));
+    };
     alive();
     note("watch");
     const seconds = Math.round(limits.watchSeconds * (1 + clock.random() * 0.2));
@@ -248,6 +258,7 @@ export function startReflector(options: ReflectorOptions): Reflector {
     };
     const result = await client.watch(path, query, controller.signal, onEvent, alive);
     cancelWatchdog();
+    endWatch = undefined;
     stopping.signal.removeEventListener("abort", abort);
     if (ended !== undefined) return ended;
     if (result.ok) return { type: "closed" };
@@ -275,6 +286,7 @@ export function startReflector(options: ReflectorOptions): Reflector {
         backoff.reset();
         failures = 0;
       }
+      if (end.type === "recheck") break;
       if (end.type === "gone") {
         if (lived < limits.settledMs) await pause(backoff.next());
         break;
@@ -353,6 +365,7 @@ export function startReflector(options: ReflectorOptions): Reflector {
       backoff.reset(); // what comes next is the first failure of its row: a returning API server says 429 for a moment
       wakeUp.abort();
     },
+    recheck: () => endWatch?.(),
     stop() {
       stopping.abort(new Error("stopped"));
       wakeUp.abort();
