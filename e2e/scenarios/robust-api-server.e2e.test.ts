@@ -15,8 +15,8 @@ const OPEN_ROUTES = ["a", "b", "c", "d"];
 const LIMIT_MS = 90_000;
 /** How long the API server is gone. */
 const GONE_MS = 60_000;
-/** The longest pause between two tries to reach it again (operator/src/kube/backoff.ts), with its jitter, and a list. */
-const FOLLOWED_MS = 45_000;
+/** Of a change once it is back: the operator asks for its lease each second, and wakes whoever waits longer. */
+const FOLLOWED_MS = 3_000;
 
 describe("an API server that is hurt", () => {
   let harness: Harness;
