@@ -4,10 +4,10 @@
  */
 import type { CertificateChange, KubeObject } from "@gatewarden/core/world.ts";
 import type { Clock } from "./clock.ts";
-import { createBackoff } from "./kube/backoff.ts";
 import { FIELD_MANAGER, type ApiFailure, type KubeClient } from "./kube/client.ts";
 import { kindInfo, objectPath } from "./kube/kinds.ts";
-import type { Log } from "./log.ts";
+import { errorText, type Log } from "./log.ts";
+import { createWriteLoop } from "./write-loop.ts";
 
 export interface CertificateWriter {
   update(changes: readonly CertificateChange[]): void;
@@ -30,12 +30,8 @@ export const MANAGED_BY_LABEL = "app.kubernetes.io/managed-by";
 export function createCertificateWriter(options: CertificateWriterOptions): CertificateWriter {
   const { client, clock, log } = options;
   const wanted = new Map<string, CertificateChange>(); // what stands, by "namespace/name"; deletions until they are done
-  const queue = new Set<string>();
   const stopping = new AbortController();
-  let running: Promise<void> | undefined;
-  const failed = new Set<string>();
-  let cancelRetry: (() => void) | undefined;
-  const backoff = createBackoff(clock, 1_000, 60_000);
+  const mayWrite = (): boolean => !stopping.signal.aborted && options.leads();
 
   const note = (outcome: string): void => options.onWrite?.(outcome);
 
@@ -62,16 +58,15 @@ export function createCertificateWriter(options: CertificateWriterOptions): Cert
   };
 
   const run = async (): Promise<void> => {
-    for (const id of queue) {
-      if (stopping.signal.aborted || !options.leads()) return;
-      queue.delete(id);
+    for (const id of loop.due) {
+      if (!mayWrite()) return;
+      loop.due.delete(id);
       const change = wanted.get(id);
       if (change === undefined) continue;
       const failure = await write(change);
       if (failure === undefined) {
         note(change.object === undefined ? "deleted" : "applied");
         if (change.object === undefined && wanted.get(id) === change) wanted.delete(id);
-        backoff.reset();
         continue;
       }
       note("failed");
@@ -81,45 +76,33 @@ export function createCertificateWriter(options: CertificateWriterOptions): Cert
         status: failure.status,
         error: failure.message,
       });
-      retryLater(id, failure);
+      loop.retryLater(id, failure);
     }
   };
 
-  const retryLater = (id: string, failure: ApiFailure): void => {
-    failed.add(id);
-    cancelRetry ??= clock.after(backoff.next(failure), () => {
-      cancelRetry = undefined;
-      for (const again of failed) queue.add(again);
-      failed.clear();
-      wake();
-    });
-  };
-
-  const wake = (): void => {
-    if (running !== undefined || stopping.signal.aborted || queue.size === 0) return;
-    running = run().finally(() => {
-      running = undefined;
-      if (queue.size > 0 && options.leads()) wake();
-    });
-  };
+  const loop = createWriteLoop({
+    clock,
+    run,
+    mayRun: mayWrite,
+    onFault: (error) => log.error("Certificates were not kept", { error: errorText(error) }),
+  });
 
   return {
     update(changes) {
       for (const change of changes) {
         const id = `${change.namespace}/${change.name}`;
         wanted.set(id, change);
-        queue.add(id);
+        loop.due.add(id);
       }
-      wake();
+      loop.wake();
     },
     resume() {
-      for (const id of wanted.keys()) queue.add(id);
-      wake();
+      for (const id of wanted.keys()) loop.due.add(id);
+      loop.wake();
     },
     async stop() {
       stopping.abort(new Error("stopped"));
-      cancelRetry?.();
-      await running;
+      await loop.stop();
     },
   };
 }

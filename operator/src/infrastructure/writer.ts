@@ -6,9 +6,9 @@ import { hash } from "node:crypto";
 import { MANAGED_BY, OPERATOR_LABEL } from "@gatewarden/core/infrastructure/names.ts";
 import type { InfrastructureChange, KubeObject } from "@gatewarden/core/world.ts";
 import type { Clock } from "../clock.ts";
-import { createBackoff } from "../kube/backoff.ts";
 import type { ApiFailure, KubeClient } from "../kube/client.ts";
 import { errorText, type Log } from "../log.ts";
+import { createWriteLoop } from "../write-loop.ts";
 import { collectionPathOf, identityText, INFRASTRUCTURE_KINDS, pathOf } from "./kinds.ts";
 import { keepReplicas } from "./replicas.ts";
 
@@ -38,15 +38,10 @@ export function createInfrastructureWriter(options: InfrastructureWriterOptions)
   const { client, clock, log } = options;
   const wanted = new Map<string, readonly KubeObject[] | "keep">(); // by gateway
   const written = new Map<string, string>(); // fingerprint of what the server has since our last write, by identity
-  const queue = new Set<string>(); // gateways
-  const failed = new Set<string>();
   const stopping = new AbortController();
   const { signal } = stopping;
-  const backoff = createBackoff(clock, 1_000, 60_000);
   let started = false;
   let compareNext = false;
-  let running: Promise<void> | undefined;
-  let cancelRetry: (() => void) | undefined;
   let cancelCompare: (() => void) | undefined;
 
   const mayWrite = (): boolean => !signal.aborted && options.leads();
@@ -99,11 +94,11 @@ export function createInfrastructureWriter(options: InfrastructureWriterOptions)
         if (objects === "keep" || object.metadata.deletionTimestamp !== undefined) continue;
         const want = objects?.find((one) => identityText(one) === id);
         if (want === undefined) report(id, await remove(object));
-        else if (written.get(id) !== fingerprint(object, want)) queue.add(gateway);
+        else if (written.get(id) !== fingerprint(object, want)) loop.due.add(gateway);
       }
     }
     for (const [gateway, objects] of wanted)
-      if (objects !== "keep" && objects.some((object) => !found.has(identityText(object)))) queue.add(gateway);
+      if (objects !== "keep" && objects.some((object) => !found.has(identityText(object)))) loop.due.add(gateway);
   };
 
   const listOurs = async (kind: string): Promise<readonly KubeObject[] | undefined> => {
@@ -140,9 +135,9 @@ export function createInfrastructureWriter(options: InfrastructureWriterOptions)
       compareNext = false;
       await compare();
     }
-    for (const gateway of queue) {
+    for (const gateway of loop.due) {
       if (!mayWrite()) return;
-      queue.delete(gateway);
+      loop.due.delete(gateway);
       const objects = wanted.get(gateway);
       if (objects === undefined || objects === "keep") continue;
       for (const object of objects) {
@@ -150,38 +145,26 @@ export function createInfrastructureWriter(options: InfrastructureWriterOptions)
         const failure = await apply(object);
         if (failure === undefined) continue;
         report(identityText(object), failure);
-        retryLater(gateway, failure);
+        loop.retryLater(gateway, failure);
         break;
       }
     }
-    if (failed.size === 0) backoff.reset();
   };
 
-  const retryLater = (gateway: string, failure: ApiFailure): void => {
-    failed.add(gateway);
-    cancelRetry ??= clock.after(backoff.next(failure), () => {
-      cancelRetry = undefined;
-      for (const again of failed) queue.add(again);
-      failed.clear();
-      wake();
-    });
-  };
-
-  const wake = (): void => {
-    if (!started || running !== undefined || !mayWrite() || (queue.size === 0 && !compareNext)) return;
-    running = run()
-      .catch((error: unknown) => log.error("the proxies' objects were not kept", { error: errorText(error) }))
-      .finally(() => {
-        running = undefined;
-        wake();
-      });
-  };
+  /** By gateway. */
+  const loop = createWriteLoop({
+    clock,
+    run,
+    mayRun: () => started && mayWrite(),
+    asked: () => compareNext,
+    onFault: (error) => log.error("the proxies' objects were not kept", { error: errorText(error) }),
+  });
 
   const compareLater = (): void => {
     cancelCompare?.();
     cancelCompare = clock.after(COMPARE_EVERY_MS, () => {
       compareNext = true;
-      wake();
+      loop.wake();
       compareLater();
     });
   };
@@ -192,24 +175,23 @@ export function createInfrastructureWriter(options: InfrastructureWriterOptions)
         const old = wanted.get(gateway);
         if (objects === undefined) wanted.delete(gateway);
         else wanted.set(gateway, objects);
-        if (objects !== undefined && objects !== "keep") queue.add(gateway);
+        if (objects !== undefined && objects !== "keep") loop.due.add(gateway);
         // Objects that are not wanted any more are found among those with our label.
         if (old !== undefined && old !== "keep" && !isSuperset(objects, old)) compareNext = true;
       }
-      wake();
+      loop.wake();
     },
     resume() {
       if (!started) compareLater();
       started = true;
       compareNext = true;
-      for (const gateway of wanted.keys()) queue.add(gateway);
-      wake();
+      for (const gateway of wanted.keys()) loop.due.add(gateway);
+      loop.wake();
     },
     async stop() {
       stopping.abort(new Error("stopped"));
-      cancelRetry?.();
       cancelCompare?.();
-      await running;
+      await loop.stop();
     },
   };
 }
