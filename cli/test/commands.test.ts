@@ -4,6 +4,7 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { afterAll, beforeAll, describe, expect, jest, test } from "@jest/globals";
+import { WORLD } from "./world.ts";
 
 jest.setTimeout(60_000); // each test starts Node, which reads the sources
 
@@ -75,45 +76,11 @@ test("gatewarden bootstrap prints what an Envoy can be started with", () => {
   expect(result.stdout).toContain("gatewarden.ops.svc");
 });
 
-const MANIFESTS = `
-apiVersion: gateway.networking.k8s.io/v1
-kind: Gateway
-metadata: {name: web, namespace: shop}
-spec: {gatewayClassName: gatewarden, listeners: [{name: http, port: 10080, protocol: HTTP}]}
----
-apiVersion: gateway.networking.k8s.io/v1
-kind: HTTPRoute
-metadata: {name: orders, namespace: shop}
-spec: {parentRefs: [{name: web}], hostnames: [orders.test], rules: [{backendRefs: [{name: echo, port: 80}]}]}
----
-apiVersion: v1
-kind: Service
-metadata: {name: echo, namespace: shop}
-spec: {ports: [{port: 80}]}
----
-apiVersion: gatewarden.io/v1alpha1
-kind: ApiPolicy
-metadata: {name: orders, namespace: shop}
-spec:
-  targetRefs: [{group: gateway.networking.k8s.io, kind: HTTPRoute, name: orders}]
-  authentication: {mode: Required, apiKey: {from: {headers: [x-api-key]}}}
----
-apiVersion: gatewarden.io/v1alpha1
-kind: ApiConsumer
-metadata: {name: erp, namespace: shop}
-spec: {type: Application, apiKeys: [{name: k1, secretRef: {name: erp-k1, key: api-key}}]}
----
-apiVersion: v1
-kind: Secret
-metadata: {name: erp-k1, namespace: shop}
-stringData: {api-key: canary-value-1}
-`;
-
 describe("gatewarden translate", () => {
   let folder: string;
   beforeAll(() => {
     folder = mkdtempSync(path.join(tmpdir(), "gatewarden-test-"));
-    writeFileSync(path.join(folder, "all.yaml"), MANIFESTS);
+    writeFileSync(path.join(folder, "all.yaml"), WORLD);
   });
   afterAll(() => rmSync(folder, { recursive: true }));
 
@@ -134,8 +101,8 @@ describe("gatewarden translate", () => {
       expect.arrayContaining(["ApiPolicy orders", "Gateway web", "HTTPRoute orders"]),
     );
     expect(result.stdout).toContain("[redacted]");
-    expect(result.stdout).not.toContain("canary-value-1");
-    expect(gatewarden("translate", "-f", folder, "--show-secrets").stdout).toContain("canary-value-1");
+    expect(result.stdout).not.toContain("key-of-erp-1");
+    expect(gatewarden("translate", "-f", folder, "--show-secrets").stdout).toContain("key-of-erp-1");
   });
 
   test("prints the same bytes for the same files", () => {
@@ -144,9 +111,9 @@ describe("gatewarden translate", () => {
 
   test("ends with 1 where an object is not accepted", () => {
     const file = path.join(folder, "all.yaml");
-    writeFileSync(file, MANIFESTS.replace("mode: Required", "mood: Required"));
+    writeFileSync(file, WORLD.replace("authentication:", "authentification:"));
     expect(gatewarden("translate", "-f", file).status).toBe(1);
-    writeFileSync(file, MANIFESTS);
+    writeFileSync(file, WORLD);
   });
 });
 
@@ -156,7 +123,7 @@ describe("commands that look", () => {
   beforeAll(() => {
     folder = mkdtempSync(path.join(tmpdir(), "gatewarden-test-"));
     file = path.join(folder, "all.yaml");
-    writeFileSync(file, MANIFESTS);
+    writeFileSync(file, WORLD);
   });
   afterAll(() => rmSync(folder, { recursive: true }));
 
@@ -165,7 +132,7 @@ describe("commands that look", () => {
     expect(result.status).toBe(1);
     expect(result.stdout).toContain(`${file}:10: warning GW-LINT-003 HTTPRoute/shop/orders spec.rules[0]`);
     expect(result.stdout).toContain("mend: write rateLimit.limits");
-    expect(result.stdout).not.toContain("canary-value-1");
+    expect(result.stdout).not.toContain("key-of-erp-1");
   });
 
   test("lint ends with 0 where nothing is as severe as asked", () => {
@@ -182,11 +149,11 @@ describe("commands that look", () => {
 
   test("status lists what is bad first, and ends with 1", () => {
     const broken = path.join(folder, "broken.yaml");
-    writeFileSync(broken, MANIFESTS.replace("mode: Required", "mood: Required"));
+    writeFileSync(broken, WORLD.replace("authentication:", "authentification:"));
     const result = gatewarden("status", "-f", broken);
     expect(result.status).toBe(1);
     expect(result.stdout.split("\n")[1]).toMatch(
-      /^ApiPolicy\/shop\/orders +Accepted=False +Invalid +unknown field spec\.authentication\.mood/,
+      /^ApiPolicy\/shop\/orders +Accepted=False +Invalid +unknown field spec\.authentification/,
     );
     expect(gatewarden("status", "-f", file)).toMatchObject({ status: 0 });
   });

@@ -22,6 +22,16 @@ export function guarded(name: string, authentication: object): readonly KubeObje
   ];
 }
 
+/** Tokens of one issuer for the audience `shop`; `more` says where its keys are, and what else is different. */
+export function tokensOf(issuer: string, more: object): { readonly jwt: readonly object[] } {
+  return { jwt: [{ name: "corp", issuer, audiences: ["shop"], ...more }] };
+}
+
+/** Keys that stand in a ConfigMap. */
+export function keysIn(configMap: string): { readonly jwks: object } {
+  return { jwks: { type: "Ref", ref: { kind: "ConfigMap", name: configMap, key: "jwks.json" } } };
+}
+
 /** The values of a header that reached the upstream, however they were spelt or joined. */
 export function upstreamValues(answer: Answer, name: string): readonly string[] {
   if (answer.status !== 200) throw new Error(`nothing reached the upstream: ${String(answer.status)} ${answer.body}`);

@@ -8,7 +8,7 @@ import type { KubeObject } from "../harness/api.ts";
 import { type Harness, START_LIMIT_MS, startHarness } from "../harness/harness.ts";
 import type { GatewayHandle, Tenant } from "../harness/tenant.ts";
 import { type Claims, claimsFor, createSigner, keySet } from "../material/jwt.ts";
-import { bearer, verdictOf } from "./authentication-manifest.ts";
+import { bearer, keysIn, tokensOf, verdictOf } from "./authentication-manifest.ts";
 import { apiPolicy, consumerOf } from "./policies-manifest.ts";
 import { called, hostRoute, untilVerdict } from "./sections-manifest.ts";
 import { clientPair, clientTls, httpsListener, overTls, serverSecret } from "./tls-manifest.ts";
@@ -54,15 +54,7 @@ describe("authorization", () => {
 
   const authentication = {
     apiKey: {},
-    jwt: [
-      {
-        name: "corp",
-        issuer: CORP,
-        audiences: ["shop"],
-        rolesClaim: ["realm_access", "roles"],
-        jwks: { type: "Ref", ref: { kind: "ConfigMap", name: "corp-jwks", key: "jwks.json" } },
-      },
-    ],
+    ...tokensOf(CORP, { rolesClaim: ["realm_access", "roles"], ...keysIn("corp-jwks") }),
   };
   const token = (more: Claims = {}) => bearer(signer.token(claimsFor(CORP, "shop", more)));
   const policy = (name: string, authorization: object, more: object = { authentication }) =>

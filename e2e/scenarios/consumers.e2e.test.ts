@@ -9,7 +9,7 @@ import type { KubeObject } from "../harness/api.ts";
 import { type Harness, START_LIMIT_MS, startHarness } from "../harness/harness.ts";
 import type { GatewayHandle, Tenant } from "../harness/tenant.ts";
 import { claimsFor, createSigner, keySet } from "../material/jwt.ts";
-import { bearer, upstreamValues, verdictOf } from "./authentication-manifest.ts";
+import { bearer, tokensOf, upstreamValues, verdictOf } from "./authentication-manifest.ts";
 import { apiPolicy } from "./policies-manifest.ts";
 import { enforceSections, hostRoute, untilVerdict } from "./sections-manifest.ts";
 import { clientPair, clientTls, httpsListener, serverSecret } from "./tls-manifest.ts";
@@ -23,17 +23,7 @@ const SPIFFE = "spiffe://cluster.local/ns/shop/sa";
 describe("consumers without a key", () => {
   const signer = createSigner("ES256");
   const [servers, partners] = [createAuthority("servers"), createAuthority("partners")];
-  const tokens = {
-    jwt: [
-      {
-        name: "corp",
-        issuer: ISSUER,
-        audiences: ["shop"],
-        jwks: { type: "Inline", inline: keySet(signer) },
-        consumerHeader: "x-consumer",
-      },
-    ],
-  };
+  const tokens = tokensOf(ISSUER, { jwks: { type: "Inline", inline: keySet(signer) }, consumerHeader: "x-consumer" });
   let harness: Harness;
   let shop: Tenant;
   let edge: GatewayHandle;

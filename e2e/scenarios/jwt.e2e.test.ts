@@ -6,7 +6,17 @@ import { type Harness, START_LIMIT_MS, startHarness } from "../harness/harness.t
 import type { GatewayHandle, Tenant } from "../harness/tenant.ts";
 import { type Claims, claimsFor, confusedToken, createSigner, keySet, unsignedToken } from "../material/jwt.ts";
 import type { EchoUpstream } from "../upstream/echo.ts";
-import { bearer, guard, hmacToken, tokenAs, upstreamValues, verdictOf, verdicts } from "./authentication-manifest.ts";
+import {
+  bearer,
+  guard,
+  hmacToken,
+  keysIn,
+  tokenAs,
+  tokensOf,
+  upstreamValues,
+  verdictOf,
+  verdicts,
+} from "./authentication-manifest.ts";
 
 const CORP = "https://sso.corp.test/realms/main";
 const NO_CREDENTIAL = "401 GW-AUTHN-001";
@@ -39,17 +49,7 @@ describe("tokens", () => {
   }, START_LIMIT_MS);
   afterAll(() => harness.stop());
 
-  const corp = (more: object = {}) => ({
-    jwt: [
-      {
-        name: "corp",
-        issuer: CORP,
-        audiences: ["shop"],
-        jwks: { type: "Ref", ref: { kind: "ConfigMap", name: "corp-jwks", key: "jwks.json" } },
-        ...more,
-      },
-    ],
-  });
+  const corp = (more: object = {}) => tokensOf(CORP, { ...keysIn("corp-jwks"), ...more });
   const claims = (more: Claims = {}): Claims => claimsFor(CORP, "shop", more);
   const to = (name: string, headers: RequestSpec["headers"] = {}, path = "/"): RequestSpec => ({
     host: `${name}.test`,

@@ -3,7 +3,7 @@ import { afterAll, beforeAll, describe, expect, it } from "@jest/globals";
 import { type Harness, START_LIMIT_MS, startHarness } from "../harness/harness.ts";
 import type { GatewayHandle, Tenant } from "../harness/tenant.ts";
 import { claimsFor, createSigner, keySet } from "../material/jwt.ts";
-import { bearer, guard } from "./authentication-manifest.ts";
+import { bearer, guard, keysIn, tokensOf } from "./authentication-manifest.ts";
 import { apiPolicy } from "./policies-manifest.ts";
 import { startTraffic } from "./robust-observed.ts";
 
@@ -26,16 +26,7 @@ describe("references that change", () => {
   }, START_LIMIT_MS);
   afterAll(() => harness.stop());
 
-  const keysOf = (version: number) => ({
-    jwt: [
-      {
-        name: "corp",
-        issuer: CORP,
-        audiences: ["shop"],
-        jwks: { type: "Ref", ref: { kind: "ConfigMap", name: `keys-${String(version)}`, key: "jwks.json" } },
-      },
-    ],
-  });
+  const keysOf = (version: number) => tokensOf(CORP, keysIn(`keys-${String(version)}`));
 
   it(
     "refuse no good token while a policy goes from one key set to the next",

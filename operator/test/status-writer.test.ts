@@ -53,6 +53,18 @@ describe("the status writer", () => {
       { readonly conditions?: readonly { readonly status: string; readonly reason: string }[] } | undefined;
     return `${own?.conditions?.[0]?.status ?? ""} ${own?.conditions?.[0]?.reason ?? ""}`;
   };
+  /** Of another process, which finds one proxy that has acknowledged everything. */
+  const anotherWriter = (): StatusWriter =>
+    createStatusWriter({
+      client: api.client,
+      clock,
+      log: silentLog,
+      controllerName: OURS,
+      leads: () => true,
+      owners,
+      book: { proxies: () => 1, resource: () => ({ state: "acknowledged" }), turnedAway: () => undefined },
+      redact: (text) => text,
+    });
   const add = (name: string): void => {
     const object: KubeObject = { metadata: { name, namespace: "shop", generation: 1, resourceVersion: "1" } };
     stored.set(name, object);
@@ -159,16 +171,7 @@ describe("the status writer", () => {
     add("a");
     await clock.advance(1_000);
     const before = api.asked.length;
-    const second = createStatusWriter({
-      client: api.client,
-      clock,
-      log: silentLog,
-      controllerName: OURS,
-      leads: () => true,
-      owners,
-      book: { proxies: () => 1, resource: () => ({ state: "acknowledged" }), turnedAway: () => undefined },
-      redact: (text) => text,
-    });
+    const second = anotherWriter();
     second.seen(key("a"), stored.get("a"));
     second.update([{ key: key("a"), status: status() }]);
     second.resume();
@@ -278,16 +281,7 @@ describe("the status writer", () => {
   });
 
   test("writes what was wanted before it was told to begin", async () => {
-    const later = createStatusWriter({
-      client: api.client,
-      clock,
-      log: silentLog,
-      controllerName: OURS,
-      leads: () => true,
-      owners,
-      book: { proxies: () => 1, resource: () => ({ state: "acknowledged" }), turnedAway: () => undefined },
-      redact: (text) => text,
-    });
+    const later = anotherWriter();
     stored.set("a", { metadata: { name: "a", namespace: "shop", resourceVersion: "1" } });
     later.update([{ key: key("a"), status: status() }]);
     await clock.advance(1_000);
