@@ -3,6 +3,7 @@ import { isAddress } from "@gatewarden/core/simulate/address.ts";
 import type { PresentedCertificate } from "@gatewarden/core/simulate/contract.ts";
 import { type SimRequest, targetOf } from "@gatewarden/core/simulate/request.ts";
 import { dateTimeMs } from "@gatewarden/core/schema/date-time.ts";
+import type { Concern } from "./offline/concerning.ts";
 import { SOURCE_OPTIONS, SOURCE_USAGE } from "./source.ts";
 
 export const ASKED_OPTIONS = {
@@ -77,6 +78,11 @@ export function askedRequest(positionals: readonly string[], flags: Flags, nowMs
     },
     notes: flags.from === undefined ? [`no --from: the call comes from ${NOBODY}`] : [],
   };
+}
+
+/** What of the manifests can make a difference to the answer. */
+export function concernOf({ host, headers, path }: SimRequest): Concern {
+  return { host, carriesKey: headers.length > 0 || path.includes("?") };
 }
 
 /** A text is what could not be read. */

@@ -1,4 +1,5 @@
 /** `gatewarden COMMAND …`: finds the command; each loads its own parts only. */
+import { looking } from "./looking.ts";
 
 const USAGE = `gatewarden COMMAND [flags]
 
@@ -37,27 +38,16 @@ export async function main(args: readonly string[]): Promise<number> {
       return (await import("./commands/translate.ts")).translate(rest);
     case "run":
       return (await import("./commands/run.ts")).run(rest);
-    case "simulate":
-      return (await import("./commands/simulate.ts")).simulateCommand(rest);
-    case "explain":
-      return (await import("./commands/explain.ts")).explainCommand(rest);
-    case "lint":
-      return (await import("./commands/lint.ts")).lintCommand(rest);
-    case "score":
-      return (await import("./commands/score.ts")).scoreCommand(rest);
-    case "diff":
-      return (await import("./commands/diff.ts")).diffCommand(rest);
-    case "test":
-      return (await import("./commands/test.ts")).testCommand(rest);
-    case "status":
-      return (await import("./commands/status.ts")).statusCommand(rest);
     case "help":
     case "--help":
     case "-h":
       process.stdout.write(USAGE);
       return 0;
-    default:
+    default: {
+      const look = await looking(command);
+      if (look !== undefined) return look(rest);
       process.stderr.write(command === undefined ? USAGE : `gatewarden: no command ${command}\n\n${USAGE}`);
       return 2;
+    }
   }
 }

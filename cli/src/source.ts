@@ -2,6 +2,7 @@
 import { existsSync } from "node:fs";
 import { homedir } from "node:os";
 import path from "node:path";
+import type { Concern } from "./offline/concerning.ts";
 import type { Manifests } from "./offline/manifests.ts";
 import { readManifests } from "./offline/manifests.ts";
 import { assumeSurroundings } from "./offline/surroundings.ts";
@@ -28,9 +29,10 @@ export const SOURCE_USAGE = `  -f, --file DIR|FILE   manifests; folders are read
   --kubeconfig FILE     without -f: the cluster to read (default: KUBECONFIG, ~/.kube/config, or the pod's own)
 `;
 
-export async function loadObjects({ files, kubeconfig }: SourceFlags): Promise<Loaded> {
+/** `concern`: the objects are for a question about calls to one host. */
+export async function loadObjects({ files, kubeconfig }: SourceFlags, concern?: Concern): Promise<Loaded> {
   if (files !== undefined && files.length > 0) {
-    const manifests = await readManifests(files);
+    const manifests = await readManifests(files, concern);
     if (!manifests.ok) return { ok: false, exitCode: 2, message: manifests.message };
     const { objects, notes } = assumeSurroundings(manifests.value.objects);
     // What was assumed belongs to the answer, and standard output to programs.

@@ -1,7 +1,7 @@
 /** `gatewarden explain METHOD URL`: which policies hold for this request, section by section. */
 import { explain, type ExplainedSection, type Explanation } from "@gatewarden/core/simulate/explain.ts";
 import { stringify } from "yaml";
-import { ASKED_OPTIONS, ASKED_USAGE, askedRequest } from "../asked.ts";
+import { ASKED_OPTIONS, ASKED_USAGE, askedRequest, concernOf } from "../asked.ts";
 import { type Decider, decidersIn, deciderText } from "../decider.ts";
 import { readFlags, wrongUsage } from "../flags.ts";
 import { openObjects } from "../offline/inspect.ts";
@@ -18,7 +18,7 @@ export async function explainCommand(args: readonly string[]): Promise<number> {
   const asked = askedRequest(flags.positionals, flags.value, Date.now());
   if (!asked.ok) return wrongUsage("explain", asked.message, USAGE);
   const { file, kubeconfig, output } = flags.value;
-  const loaded = await loadObjects({ files: file, kubeconfig });
+  const loaded = await loadObjects({ files: file, kubeconfig }, concernOf(asked.request));
   if (!loaded.ok) {
     process.stderr.write(`gatewarden explain: ${printable(loaded.message)}\n`);
     return loaded.exitCode;

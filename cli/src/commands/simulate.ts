@@ -1,6 +1,6 @@
 /** `gatewarden simulate METHOD URL`: what happens to this request, and who says so, without sending it. */
 import { simulate, type Simulation, type Stage } from "@gatewarden/core/simulate/simulate.ts";
-import { ASKED_OPTIONS, ASKED_USAGE, askedRequest } from "../asked.ts";
+import { ASKED_OPTIONS, ASKED_USAGE, askedRequest, concernOf } from "../asked.ts";
 import { type Decider, type DeciderOf, decidersIn, deciderText, rulePath } from "../decider.ts";
 import { readFlags, wrongUsage } from "../flags.ts";
 import { openObjects } from "../offline/inspect.ts";
@@ -18,7 +18,7 @@ export async function simulateCommand(args: readonly string[]): Promise<number> 
   const asked = askedRequest(flags.positionals, flags.value, Date.now());
   if (!asked.ok) return wrongUsage("simulate", asked.message, USAGE);
   const { file, kubeconfig, output } = flags.value;
-  const loaded = await loadObjects({ files: file, kubeconfig });
+  const loaded = await loadObjects({ files: file, kubeconfig }, concernOf(asked.request));
   if (!loaded.ok) {
     process.stderr.write(`gatewarden simulate: ${printable(loaded.message)}\n`);
     return loaded.exitCode;

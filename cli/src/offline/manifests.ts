@@ -11,6 +11,7 @@ import {
   type KindInfo,
 } from "@gatewarden/operator/kube/kinds.ts";
 import { type Document, LineCounter, parseAllDocuments } from "yaml";
+import { type Concern, concerning, divided, type Text } from "./concerning.ts";
 import { type LineOf, lineOf } from "./position.ts";
 
 /** Where a manifest was read; absent for what came from a cluster or was assumed. */
@@ -48,16 +49,21 @@ interface RawObject {
   readonly metadata?: { readonly name?: unknown; readonly namespace?: unknown };
 }
 
-/** Reads files and (recursively) folders. The first unreadable file ends it: half of a world would be another world. */
-export async function readManifests(paths: readonly string[]): Promise<ManifestsResult> {
+/**
+ * Reads files and (recursively) folders. The first unreadable file ends it: half of a world would be another world. `concern`: of calls to one
+ * host alone, what makes no difference to them is left out, and not looked at.
+ */
+export async function readManifests(paths: readonly string[], concern?: Concern): Promise<ManifestsResult> {
   const objects = new Map<string, Manifest>();
   const notes: string[] = [];
   try {
-    for (const file of await filesOf(paths)) {
-      for (const { value, at } of await documentsOf(file)) {
-        const problem = take(value, at, objects, notes);
-        if (problem !== undefined) return { ok: false, message: problem };
-      }
+    const texts: Text[] = [];
+    for (const file of await filesOf(paths)) texts.push(...(await textsOf(file, concern !== undefined)));
+    const read = readOnce();
+    const chosen = concern === undefined ? texts : concerning(texts, concern, (text) => routesIn(read(text)));
+    for (const { value, at } of chosen.flatMap(read)) {
+      const problem = take(value, at, objects, notes);
+      if (problem !== undefined) return { ok: false, message: problem };
     }
   } catch (error) {
     return { ok: false, message: error instanceof Error ? error.message : String(error) };
@@ -92,18 +98,49 @@ interface Written {
   readonly at: Position;
 }
 
-async function documentsOf(file: string): Promise<readonly Written[]> {
+async function textsOf(file: string, apart: boolean): Promise<readonly Text[]> {
   const { size } = await stat(file);
   if (size > LARGEST_FILE_BYTES) throw new Error(`${file}: larger than 32 MiB`);
+  const content = await readFile(file, "utf8");
+  return apart ? divided(file, content) : [{ text: content, file, line: 1 }];
+}
+
+type Read = (text: Text) => readonly Written[];
+
+function readOnce(): Read {
+  const known = new Map<Text, readonly Written[]>();
+  return (text) => {
+    const before = known.get(text);
+    if (before !== undefined) return before;
+    const found = documentsOf(text);
+    known.set(text, found);
+    return found;
+  };
+}
+
+function documentsOf({ text, file, line: first }: Text): readonly Written[] {
   const lines = new LineCounter();
-  const documents = parseAllDocuments(await readFile(file, "utf8"), { lineCounter: lines });
+  const documents = parseAllDocuments(text, { lineCounter: lines });
+  const inFile = (line: number): number => first - 1 + line;
   return (Array.isArray(documents) ? documents : []).flatMap((document): readonly Written[] => {
     const [error] = document.errors;
-    if (error !== undefined) throw new Error(`${file}:${lines.linePos(error.pos[0]).line}: ${error.message}`);
+    if (error !== undefined) throw new Error(`${file}:${inFile(lines.linePos(error.pos[0]).line)}: ${error.message}`);
     const value = valueOf(document, file);
     const items = listItems(value);
-    if (items === undefined) return [{ value, at: { file, line: lineOf(document, lines) } }];
-    return items.map((item, index) => ({ value: item, at: { file, line: lineOf(document, lines, ["items", index]) } }));
+    const at = (prefix: readonly (string | number)[] = []): Position => {
+      const line = lineOf(document, lines, prefix);
+      return { file, line: (path) => inFile(line(path)) };
+    };
+    if (items === undefined) return [{ value, at: at() }];
+    return items.map((item, index) => ({ value: item, at: at(["items", index]) }));
+  });
+}
+
+/** Names of HTTPRoutes. */
+function routesIn(documents: readonly Written[]): readonly string[] {
+  return documents.flatMap(({ value }) => {
+    const { kind, metadata } = (value ?? {}) as RawObject;
+    return kind === "HTTPRoute" && typeof metadata?.name === "string" ? [metadata.name] : [];
   });
 }
 

@@ -3,12 +3,11 @@
  * headers made safe against headers that are sent more than once (rules A7).
  */
 import type { Expr } from "@bufbuild/cel-spec/cel/expr/syntax_pb.js";
-import { ExprSchema } from "@bufbuild/cel-spec/cel/expr/syntax_pb.js";
-import { toJson } from "@bufbuild/protobuf";
 import { quote } from "../envoy/pattern.ts";
 import { CONSUMER_HEADER } from "../translate/chain.ts";
 import type { JsonObject } from "../world.ts";
 import { callOf, literal } from "./check.ts";
+import { celLibrary } from "./library.ts";
 import { celRegexFault } from "./regex-size.ts";
 
 /** Where jwt_authn leaves the claims of the one token that it verified. */
@@ -46,8 +45,10 @@ function tree(expr: Expr, context: Context): JsonObject {
   const inner: Context = { ...context, leads: undefined };
   const { exprKind } = expr;
   switch (exprKind.case) {
-    case "constExpr":
+    case "constExpr": {
+      const { ExprSchema, toJson } = celLibrary();
       return { constExpr: (toJson(ExprSchema, expr) as { constExpr: JsonObject }).constExpr };
+    }
     case "identExpr":
       return exprKind.value.name === "claims" ? claims() : ident(exprKind.value.name);
     case "selectExpr": {

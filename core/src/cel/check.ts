@@ -3,7 +3,7 @@
  * whole scope) is a problem with line and column here. Never throws, whatever the text.
  */
 import type { Expr } from "@bufbuild/cel-spec/cel/expr/syntax_pb.js";
-import { parse } from "@bufbuild/cel";
+import { celLibrary } from "./library.ts";
 import { DATE_TIME, dateTimeMs } from "../schema/date-time.ts";
 import { FIELDS, FUNCTIONS, INSTEAD, type Signature, type Type, VARIABLES } from "./functions.ts";
 import { celRegexFault } from "./regex-size.ts";
@@ -29,6 +29,7 @@ class Fault extends Error {
 export function checkExpression(text: string): Checked {
   const deep = tooDeep(text);
   if (deep !== undefined) return at(text, deep, "has brackets that nest too deeply");
+  const { parse } = celLibrary();
   let parsed: ReturnType<typeof parse>;
   try {
     parsed = parse(text);

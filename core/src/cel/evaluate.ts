@@ -1,10 +1,7 @@
 /** Evaluates the tree that Envoy gets (ast.ts) as Envoy does, for simulate: true, false, or undefined where it fails. */
-import { celEnv, celFunc, CelScalar, isCelError, mapType, plan } from "@bufbuild/cel";
-import { ExprSchema } from "@bufbuild/cel-spec/cel/expr/syntax_pb.js";
-import { create, fromJson } from "@bufbuild/protobuf";
-import { TimestampSchema } from "@bufbuild/protobuf/wkt";
 import type { JsonObject, JsonValue } from "../world.ts";
 import { TOKENS } from "./ast.ts";
+import { celLibrary } from "./library.ts";
 
 /** What an expression can read. Names of headers are in lower case, several copies joined with commas. */
 export interface Attributes {
@@ -25,11 +22,16 @@ export interface Attributes {
   readonly claims?: JsonObject;
 }
 
-const ANY_MAP = mapType(CelScalar.STRING, CelScalar.DYN);
-const env = celEnv({
-  variables: { request: ANY_MAP, source: ANY_MAP, metadata: ANY_MAP },
-  funcs: [celFunc("re.extract", [CelScalar.STRING, CelScalar.STRING, CelScalar.STRING], CelScalar.STRING, extract)],
-});
+let env: ReturnType<typeof environment> | undefined;
+
+function environment() {
+  const { celEnv, celFunc, CelScalar, mapType } = celLibrary();
+  const anyMap = mapType(CelScalar.STRING, CelScalar.DYN);
+  return celEnv({
+    variables: { request: anyMap, source: anyMap, metadata: anyMap },
+    funcs: [celFunc("re.extract", [CelScalar.STRING, CelScalar.STRING, CelScalar.STRING], CelScalar.STRING, extract)],
+  });
+}
 
 const plans = new WeakMap<JsonObject, ReturnType<typeof planned>>();
 
@@ -41,6 +43,8 @@ export function evaluateTree(tree: JsonObject, attributes: Attributes): boolean 
 }
 
 function planned(tree: JsonObject): (variables: ReturnType<typeof variablesOf>) => unknown {
+  const { ExprSchema, fromJson, isCelError, plan } = celLibrary();
+  env ??= environment();
   const evaluate = plan(env, fromJson(ExprSchema, tree as Parameters<typeof fromJson>[1]));
   return (variables) => {
     const result = evaluate(variables);
@@ -56,6 +60,7 @@ function variablesOf({ request, nowMs, source, claims }: Attributes) {
   };
   const { headers, size, ...texts } = request;
   const seconds = Math.floor(nowMs / 1_000);
+  const { create, TimestampSchema } = celLibrary();
   return {
     request: new Map<string, unknown>([
       ...Object.entries(texts),
