@@ -2,6 +2,7 @@
 import { contentHash } from "./hash.ts";
 import { joinKey, splitKey } from "./key.ts";
 import { compareText } from "./kinds/meta.ts";
+import { sameJson } from "./same.ts";
 import type {
   CertificateChange,
   InfrastructureChange,
@@ -43,6 +44,7 @@ export interface Outbox {
 /** `ahead` says of which resources new content may go before everything else that came of the same changes. */
 export function createOutbox(ahead: (type: ResourceType, name: string) => boolean = () => false): Outbox {
   const told = new Map<string, string>(); // hash by id
+  const many = new Map<string, readonly Owner[]>(); // owners by id, where there are more than FEW
   const resources = new Map<string, ResourceChange>();
   const alone = new Map<string, ResourceChange>(); // of `resources`, what may go ahead
   const statuses = new Map<string, StatusChange>();
@@ -59,16 +61,25 @@ export function createOutbox(ahead: (type: ResourceType, name: string) => boolea
     return true;
   }
 
+  function noteMany(id: string, owners: readonly Owner[]): void {
+    if (owners.length > FEW) many.set(id, owners);
+    else many.delete(id);
+  }
+
   return {
     resource(resource) {
       const { gateway, type, name, json, owners } = resource;
-      // A fallback follows from these. Owners as short texts: a shared extension has thousands.
       const id = joinKey(gateway, type, name);
-      const isNew = tell(resources, id, [json, owners.map(ownerDigest)], resource);
+      if (owners.length > FEW && !sameOwners(many.get(id), owners)) told.delete(id);
+      noteMany(id, owners);
+      // A fallback follows from these.
+      const content = [json, owners.length > FEW ? owners.length : owners.map(ownerDigest)];
+      const isNew = tell(resources, id, content, resource);
       if (isNew && ahead(type, name)) alone.set(id, resource);
     },
     retract(gateway, type, name) {
       const id = joinKey(gateway, type, name);
+      many.delete(id);
       tell(resources, id, undefined, { gateway, type, name, json: undefined, owners: [] });
       alone.delete(id);
     },
@@ -98,6 +109,14 @@ export function createOutbox(ahead: (type: ResourceType, name: string) => boolea
       return taken;
     },
   };
+}
+
+/** Above this owners are compared one by one instead of by hash: a shared extension has thousands, and most are the same object as before. */
+const FEW = 64;
+
+function sameOwners(a: readonly Owner[] | undefined, b: readonly Owner[]): boolean {
+  if (a === b) return true;
+  return a?.length === b.length && a.every((owner, at) => owner === b[at] || sameJson(owner, b[at]));
 }
 
 function ownerDigest({ key, uid, generation }: Owner): string {

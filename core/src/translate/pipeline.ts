@@ -29,6 +29,7 @@ import { frontendPiece } from "./frontend-tls.ts";
 import { indexScope } from "./host.ts";
 import { type HostReads, hostResource } from "./host-stage.ts";
 import { listenerName } from "./listener.ts";
+import { createOrderedOwners } from "./ordered-owners.ts";
 import { isOfConsumers, SHARED } from "./owner.ts";
 import { createRetirement, type Retirement } from "./retire.ts";
 import type { TlsToBackend } from "./rule.ts";
@@ -284,6 +285,7 @@ function resourceStages({
   );
 
   const retirement = createRetirement<{ readonly section: SectionKey; readonly json: JsonObject }>();
+  const ordered = createOrderedOwners();
   const extensions = graph.effects(
     "extensions",
     RANK.resource,
@@ -299,13 +301,14 @@ function resourceStages({
       const config = slice?.extension?.(slot as ExtensionName, all, lookup) ?? gatewaySlots.get(slot);
       const owners = isOfConsumers(slot)
         ? consumerOwners(objects, [...entries.keys()].sort(compareText))
-        : inOrderOfKeys(wiring.entryOwners.get(key));
+        : ordered.of(key, wiring.entryOwners.get(key));
       if (config !== undefined)
         outbox.resource({ gateway, type: "extension", name: slot, json: extensionJson(slot, config), owners });
     },
     (key) => {
       const [gateway = "", slot = ""] = splitKey(key);
       retirement.forget(key);
+      ordered.forget(key);
       outbox.retract(gateway, "extension", slot);
     },
   );
@@ -359,11 +362,6 @@ function consumerOwners(objects: Objects, namespaces: readonly string[]): readon
       return consumer === undefined ? [] : [{ key: consumer.key, uid: consumer.uid, generation: SHARED }];
     }),
   );
-}
-
-/** Keys alone are sorted: there are thousands. */
-function inOrderOfKeys<V>(members: ReadonlyMap<string, V>): readonly V[] {
-  return [...members.keys()].sort(compareText).map((key) => members.get(key) as V);
 }
 
 function extensionJson(name: string, config: JsonObject): JsonObject {
