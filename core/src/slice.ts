@@ -152,7 +152,7 @@ export type SlotName =
 
 /** Limits before and behind authentication: for the whole Gateway in ECDS, or in the virtual host (translate/limit-slots.ts). */
 type LimitSlot<When extends "pre" | "post"> =
-  `rl-${When}-${"gateway" | "gateway-2" | "gateway-shared" | "host" | "host-2" | "host-3"}`;
+  `rl-${When}-${"gateway-audit" | "host-audit" | "gateway" | "gateway-2" | "gateway-shared" | "host" | "host-2" | "host-3"}`;
 
 /** One of the parts into which the API keys of a Gateway are divided by namespace: what slot `api_key` runs (translate/chain.ts). */
 export type KeyPart = `api_key-${number}`;
@@ -332,7 +332,7 @@ export interface Slice<K extends SectionKey = SectionKey, S = never, M = unknown
   /** Whether `mode: Audit` can be evaluated beside what is enforced; a text says why not. */
   readonly audit: true | string | ((spec: S) => true | string);
   /** Where the verdict of an audited section shows, if the record of a call (`wouldDeny`) does not have it. */
-  readonly auditShows?: string;
+  readonly auditShows?: (spec: S) => string | undefined;
   /** What a schema cannot say, without other objects. */
   validate(spec: S, at: At): readonly Problem[];
   /** With other objects: references resolved, defaults filled in. Frozen JSON-like model; secrets only where Envoy needs them. */

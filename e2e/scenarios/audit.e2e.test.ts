@@ -97,13 +97,34 @@ describe("a policy in mode Audit", () => {
       apiPolicy("limits", { kind: "HTTPRoute", name: "limits" }, limits("all", 4)),
       audit("limits-next", limits("all", 1), "limits"),
     ]);
-    const found: string[] = [];
-    for (let count = 0; count < 5; count++) found.push(await verdict(edge.target(), { host: "limits.test" }));
-    expect(found).toEqual([PASSED, PASSED, PASSED, PASSED, "429 GW-RATE-001"]);
+    const found: unknown[] = [];
+    for (let count = 0; count < 5; count++) found.push(await from("127.0.0.1", "limits"));
+    const would = { rateLimit: `${shop.namespace}/limits-next#rateLimit` };
+    expect(found).toEqual([
+      [PASSED, undefined],
+      [PASSED, would],
+      [PASSED, would],
+      [PASSED, would],
+      ["429 GW-RATE-001", would],
+    ]);
+    expect((await shop.waitFor("ApiPolicy", "limits-next", "Audited")).message).not.toContain("statistics");
+  });
+
+  it("says that a limit over all proxies shows in statistics only", async () => {
+    const limits = [{ name: "everywhere", requests: 1, per: "1h", scope: "PerGateway" }];
+    await shop.enforce([
+      hostRoute("everywhere"),
+      audit("everywhere", { rateLimit: { limits } }),
+      apiPolicy("open", { kind: "HTTPRoute", name: "everywhere" }, OPEN_TO_ALL),
+    ]);
+    expect(await from("127.0.0.1", "everywhere")).toEqual([PASSED, undefined]);
+    expect(await from("127.0.0.1", "everywhere")).toEqual([PASSED, undefined]);
     const counted = [...(await edge.envoy.admin.stats())].filter(([name]) =>
       name.endsWith("http_local_rate_limit.shadow_mode"),
     );
-    expect(counted.reduce((sum, [, value]) => sum + value, 0)).toBeGreaterThanOrEqual(3);
+    expect(counted.reduce((sum, [, value]) => sum + value, 0)).toBe(1);
+    const { message } = await shop.waitFor("ApiPolicy", "everywhere", "Audited");
+    expect(message).toMatch(/rateLimit: what everywhere of scope PerGateway .* statistics/);
   });
 
   it("tells whom identities of client certificates would deny", async () => {

@@ -162,9 +162,11 @@ function auditedCondition(policy: ParsedApiPolicy, { views }: PolicyReads): read
     return why === undefined ? [] : [`${slice.key}: ${why}`];
   });
   const fault = reasons.length === 0 ? undefined : { reason: "UnsupportedForTarget", message: reasons.join("; ") };
-  const shows = writtenSlices(policy, views.slices).flatMap(({ key, auditShows }) =>
-    auditShows === undefined ? [] : [`; ${key}: ${auditShows}`],
-  );
+  const shows = writtenSlices(policy, views.slices).flatMap(({ key, auditShows }) => {
+    const spec = policy.sections[key];
+    const where = spec === undefined ? undefined : auditShows?.(spec as never);
+    return where === undefined ? [] : [`; ${key}: ${where}`];
+  });
   return [
     condition("Audited", policy.generation, fault, {
       reason: "Audited",

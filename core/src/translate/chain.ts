@@ -42,6 +42,11 @@ export const USER_HEADER = "x-gatewarden-user";
 /** Filter state in which the verified consumer stays for access logs after its header is gone. */
 export const CONSUMER_STATE = "gatewarden.consumer";
 
+/** Policy whose audited limit would have refused. Slot `would-limit` keeps it for logs, since `clean` removes it. */
+export const AUDIT_LIMIT_HEADER = "x-gatewarden-would-limit";
+/** Where it is kept. */
+export const AUDIT_LIMIT_NAMESPACE = "gatewarden.would-limit";
+
 /** Name of the policy inside the constant path guard; `local-reply.ts` makes its refusal a 400. */
 export const PATH_GUARD = "gatewarden#paths";
 
@@ -51,7 +56,7 @@ export const KEY_PARTS = 32;
 type Source = "chain" | "gateway"; // where the filter's own configuration stands: in the listener, or in ECDS for the whole Gateway
 
 interface Slot {
-  readonly name: SlotName | "paths" | "remember" | "clean";
+  readonly name: SlotName | "paths" | "remember" | "would-limit" | "clean";
   readonly from: Source;
   /** Types that typed_per_filter_config of a route or host may have under this name; Envoy ignores others without a word. */
   readonly perRoute: readonly string[];
@@ -114,6 +119,7 @@ const slots: readonly Slot[] = [
   { name: "authz", from: "chain", perRoute: rbacRoute, inert: rbac },
   { name: "collect-post", from: "chain", perRoute: [LUA_PER_ROUTE], inert: collectFilter("collect-post") },
   ...rateLimits("post"),
+  { name: "would-limit", from: "chain", perRoute: [], inert: rememberAuditedLimit() },
   { name: "clean", from: "chain", perRoute: [], inert: withoutInternalHeaders() },
 ];
 
@@ -241,6 +247,14 @@ function scopePicker(): JsonObject {
   return {
     "@type": `${FILTER}filter_chain.v3.FilterChainConfig`,
     default_filter_chain: { filters: filters.map(([name, script]) => ({ name, typed_config: lua(script) })) },
+  };
+}
+
+function rememberAuditedLimit(): JsonObject {
+  const metadata = { metadata_namespace: AUDIT_LIMIT_NAMESPACE, key: "policy", type: "STRING" };
+  return {
+    "@type": `${FILTER}header_to_metadata.v3.Config`,
+    request_rules: [{ header: AUDIT_LIMIT_HEADER, on_header_present: metadata }],
   };
 }
 

@@ -91,6 +91,7 @@ export function joinPieces(enforced: RoutePiece, audited: RoutePiece): RoutePiec
     ...audited,
     ...enforced,
     slots,
+    direct: { ...audited.direct, ...enforced.direct },
     select: [...(enforced.select ?? []), ...(audited.select ?? [])],
     response: [...(enforced.response ?? []), ...(audited.response ?? [])],
     identity: [...(enforced.identity ?? []), ...(audited.identity ?? [])],

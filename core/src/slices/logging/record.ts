@@ -3,6 +3,7 @@
  * route's metadata. JSON only, identity only from what was verified (rules R42); the path has no query, since tokens stand in queries.
  */
 import { LOG_NAMESPACE, OVERFLOW_NAMESPACE } from "../../envoy/collect.ts";
+import { AUDIT_LIMIT_HEADER, AUDIT_LIMIT_NAMESPACE } from "../../translate/chain.ts";
 import type { JsonObject } from "../../world.ts";
 
 const route = (path: string): string => `%METADATA(ROUTE:gatewarden:${path})%`;
@@ -34,6 +35,9 @@ const AUDITED = ["denylist", "allowlist", "authn", "cert"];
 const RBAC = "metadata.filter_metadata['envoy.filters.http.rbac']";
 const AUDITED_RULE = `%CEL({'denied': ${RBAC}['authz_shadow_effective_policy_id']}[${RBAC}['authz_shadow_engine_result']])%`;
 
+/** A call that another check refused still has the header; one that passed has it no more. */
+const AUDITED_LIMIT = `%CEL('${AUDIT_LIMIT_HEADER}' in request.headers ? request.headers['${AUDIT_LIMIT_HEADER}'] : metadata.filter_metadata['${AUDIT_LIMIT_NAMESPACE}']['policy'])%`;
+
 export function recordOf(gateway: string): JsonObject {
   return {
     time: "%START_TIME(%Y-%m-%dT%H:%M:%E3SZ)%",
@@ -56,6 +60,7 @@ export function recordOf(gateway: string): JsonObject {
     wouldDeny: {
       ...Object.fromEntries(AUDITED.map((slot) => [slot, rbac(`${slot}_shadow_effective_policy_id`)])),
       authz: AUDITED_RULE,
+      rateLimit: AUDITED_LIMIT,
     },
     consumer: "%FILTER_STATE(gatewarden.consumer:PLAIN)%",
     subject: "%DYNAMIC_METADATA(envoy.filters.http.jwt_authn:jwt:sub)%",

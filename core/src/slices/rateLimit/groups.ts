@@ -6,11 +6,16 @@
 import type { LimitPlace, LimitSlot } from "../../translate/limit-slots.ts";
 import type { Limit } from "./model.ts";
 
-/** The Gateway's own limits have a filter to themselves; Overrides and listeners' share one, which is right where a route has but one of them. */
-export function placeOf({ identified, shared, source }: Limit): LimitPlace {
+/**
+ * The Gateway's own limits have a filter to themselves; Overrides and listeners' share one, which is right where a route has but one of them.
+ * Audited ones have their own, but for those that count over all proxies: these are said per filter, and a filter never mixes them with others.
+ */
+export function placeOf({ identified, shared, source }: Limit, audit: boolean): LimitPlace {
   const when = identified ? "rl-post" : "rl-pre";
   const { level, precedence } = source;
-  if (level !== "Gateway" && level !== "Listener") return `${when}-host`;
+  const reports = audit && !shared;
+  if (level !== "Gateway" && level !== "Listener") return reports ? `${when}-host-audit` : `${when}-host`;
+  if (reports) return `${when}-gateway-audit`;
   if (shared) return `${when}-gateway-shared`;
   return level === "Gateway" && precedence === "Default" ? `${when}-gateway` : `${when}-gateway-2`;
 }

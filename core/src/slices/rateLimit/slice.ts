@@ -17,9 +17,12 @@ export const rateLimit: Slice<"rateLimit", Spec, Model> = {
   mayOpen: true,
   closes: true,
   audit: true,
-  // A limit in shadow mode only counts: Envoy writes neither metadata nor a flag of the response for it.
-  auditShows:
-    "what it would refuse is counted in each proxy's statistics (rl-*.http_local_rate_limit.shadow_mode), the records of calls do not name it",
+  // They share Envoy's filters with limits that are enforced, in shadow mode, which only counts.
+  auditShows: ({ limits }) => {
+    const names = limits.flatMap(({ name, scope }) => (scope === "PerGateway" ? [name] : []));
+    if (names.length === 0) return undefined;
+    return `what ${names.join(", ")} of scope PerGateway would refuse is counted in each proxy's statistics (rl-*.http_local_rate_limit.shadow_mode), the records of calls do not name it`;
+  },
   validate,
   resolve,
   merge,

@@ -6,8 +6,11 @@
 import { type CallerBound, collectLimits, type KeyPart, limitKeyOf } from "../../envoy/collect.ts";
 import { LOCAL_RATE_LIMIT } from "../../envoy/type-url.ts";
 import type { ExtensionName, RouteContext, RoutePiece, SharedEntry, SlotName } from "../../slice.ts";
+import { AUDIT_LIMIT_HEADER } from "../../translate/chain.ts";
 import {
+  HOST_PLACES,
   hostSlots,
+  isAuditSlot,
   isLimitSlot,
   type LimitPlace,
   type LimitSlot,
@@ -41,7 +44,7 @@ const ONE_SET: readonly JsonObject[] = ["limit", "remaining", "reset"].map((name
 });
 
 export function route(model: Model, context: RouteContext): RoutePiece {
-  const at = model.limits.map((limit) => ({ limit, place: placeOf(limit) }));
+  const at = model.limits.map((limit) => ({ limit, place: placeOf(limit, context.audit) }));
   const inHeader = context.audit ? undefined : at.find(fitsHeader)?.limit;
   const placed = at.map((one): Placed => ({ ...one, inHeader: one.limit === inHeader }));
   const entries = placed.map(({ limit, place }): Entry => ({
@@ -49,7 +52,7 @@ export function route(model: Model, context: RouteContext): RoutePiece {
     key: `${place}|${limit.id}`,
     value: sharedLimit(limit, place, context.audit),
   }));
-  const filters = new Set(model.limits.map((limit) => `${placeOf(limit)} ${groupOf(limit)}`));
+  const filters = new Set(at.map(({ limit, place }) => `${place} ${groupOf(limit)}`));
   return {
     rateLimits: placed.map((one) => ({ stage: stageOf(one.place), ...ruleOf(one, model.headers && !context.audit) })),
     ...(inHeader?.keys.type === "Address" ? { limitKey: limitKeyOf(inHeader.id, inHeader.keys) } : {}),
@@ -58,7 +61,7 @@ export function route(model: Model, context: RouteContext): RoutePiece {
     gateway: entries.flatMap(({ place, key, value }) => (isGatewaySlot(place) ? [{ slot: place, key, value }] : [])),
     response: model.headers && !context.audit && filters.size > 1 ? ONE_SET : [],
     slots: { ...collecting("collect", placed, "rl-pre"), ...collecting("collect-post", placed, "rl-post") },
-    ...(context.audit ? {} : { metadata: policiesOf(model.limits) }),
+    metadata: context.audit ? { [AUDITED]: textOf(model.limits) } : policiesOf(model.limits),
   };
 }
 
@@ -80,7 +83,7 @@ function directLimits(
   const limits = entries.map(({ value }) => value as unknown as SharedLimit);
   const rules = new Map(placed.map((one) => [one.limit.id, ruleOf(one, headers && !audit)]));
   return Object.fromEntries(
-    (["rl-pre-host", "rl-post-host"] as const).flatMap((place) => {
+    HOST_PLACES.flatMap((place) => {
       const own = limits.filter((limit) => inHost(limit.place) === place);
       return [...dealt(own, hostSlots(place))].map(([slot, some]) => {
         const counted = some.flatMap(({ id }) => rules.get(id) ?? []);
@@ -96,7 +99,8 @@ interface Entry extends SharedEntry {
 
 /** The slots that take configuration from a route. */
 function inHost(place: LimitPlace): LimitPlace {
-  return place.startsWith("rl-pre") ? "rl-pre-host" : "rl-post-host";
+  const when = place.startsWith("rl-pre") ? "rl-pre" : "rl-post";
+  return isAuditSlot(place) ? `${when}-host-audit` : `${when}-host`;
 }
 
 function isGatewaySlot(place: LimitPlace): place is LimitPlace & LimitSlot {
@@ -107,7 +111,7 @@ function isGatewaySlot(place: LimitPlace): place is LimitPlace & LimitSlot {
 export function host(entries: ReadonlyMap<string, JsonObject>): Partial<Readonly<Record<SlotName, JsonObject>>> {
   const limits = inOrder(entries);
   return Object.fromEntries(
-    (["rl-pre-host", "rl-post-host"] as const).flatMap((place) => {
+    HOST_PLACES.flatMap((place) => {
       const own = limits.filter((limit) => limit.place === place);
       return [...dealt(own, hostSlots(place))].map(([slot, some]) => [slot, filterOf(slot, some)]);
     }),
@@ -142,9 +146,17 @@ function refuser(limits: readonly SharedLimit[]): string {
 
 /** Key of the route's metadata: the policies of all its limits. */
 const POLICIES = "rateLimit";
+/** The policies of all that are audited. */
+const AUDITED = `${POLICIES}:audit`;
 /** The policies of those of one group, on routes whose limits come from several. */
 function policiesKey(group: string): string {
   return `${POLICIES}:${group}`;
+}
+
+/** Whom an audited filter names: the one policy whose limits stand in it, or all that are audited on the route. */
+function auditor(limits: readonly SharedLimit[]): string {
+  const [only = "", ...others] = new Set(limits.map(({ policy }) => policy));
+  return others.length === 0 ? only : `%CEL(xds.route_metadata.filter_metadata['gatewarden']['${AUDITED}'])%`;
 }
 
 function filterOf(slot: LimitSlot, limits: readonly SharedLimit[]): JsonObject {
@@ -155,19 +167,31 @@ function filterOf(slot: LimitSlot, limits: readonly SharedLimit[]): JsonObject {
   return {
     ...base,
     filter_enabled: always,
-    filter_enforced: always,
+    ...(isAuditSlot(slot) ? reporting(limits) : refusing(limits, always)),
     // Only for requests that no limit counts; so large that it never refuses.
     token_bucket: { max_tokens: MAX_UINT32, tokens_per_fill: MAX_UINT32, fill_interval: seconds(INTERVAL_MS) },
     always_consume_default_token_bucket: false,
+    descriptors: limits.flatMap(({ descriptors }) => descriptors),
+    max_dynamic_descriptors: Math.max(1, ...limits.map(({ maxKeys }) => maxKeys * KEPT_PER_KEY)) + SHARED_KEYS,
+    ...(limits.some(({ shared }) => shared === true) ? { local_cluster_rate_limit: {} } : {}),
+  };
+}
+
+function refusing(limits: readonly SharedLimit[], always: JsonObject): JsonObject {
+  return {
+    filter_enforced: always,
     enable_retry_after_header: true,
     rate_limited_as_resource_exhausted: true,
     response_headers_to_add: [
       { header: { key: "x-gatewarden-policy", value: refuser(limits) }, append_action: "OVERWRITE_IF_EXISTS_OR_ADD" },
     ],
-    descriptors: limits.flatMap(({ descriptors }) => descriptors),
-    max_dynamic_descriptors: Math.max(1, ...limits.map(({ maxKeys }) => maxKeys * KEPT_PER_KEY)) + SHARED_KEYS,
-    ...(limits.some(({ shared }) => shared === true) ? { local_cluster_rate_limit: {} } : {}),
   };
+}
+
+/** Not enforced, Envoy tells the request that it would have been refused. The first to say so is the one that would have answered. */
+function reporting(limits: readonly SharedLimit[]): JsonObject {
+  const header = { key: AUDIT_LIMIT_HEADER, value: auditor(limits) };
+  return { request_headers_to_add_when_not_enforced: [{ header, append_action: "ADD_IF_ABSENT" }] };
 }
 
 /** What a limit is wherever it counts: {@link SharedEntry} values. */
@@ -183,7 +207,10 @@ interface SharedLimit {
 }
 
 function sharedLimit(limit: Limit, place: LimitPlace, audit: boolean): SharedEntry["value"] {
-  const bucket: JsonObject = { token_bucket: bucketOf(limit), ...(audit ? { shadow_mode: true } : {}) };
+  const bucket: JsonObject = {
+    token_bucket: bucketOf(limit),
+    ...(audit && !isAuditSlot(place) ? { shadow_mode: true } : {}),
+  };
   const fixed: readonly JsonObject[] = [
     { key: "limit", value: limit.id },
     ...(limit.match === undefined ? [] : [{ key: "match", value: "yes" }]),
@@ -241,15 +268,18 @@ function collecting(slot: "collect" | "collect-post", placed: readonly Placed[],
 
 /** Whom a 429 names: the policies of each group, and for logs all of the route. */
 function policiesOf(limits: readonly Limit[]): Readonly<Record<string, JsonValue>> {
-  const texts = (some: readonly Limit[]): string => [...new Set(some.map(({ source }) => source.text))].join(", ");
-  const all = texts(limits);
+  const all = textOf(limits);
   const groups = Object.entries(Object.groupBy(limits, groupOf)).map(
-    ([group, some = []]) => [group, texts(some)] as const,
+    ([group, some = []]) => [group, textOf(some)] as const,
   );
   return {
     [POLICIES]: all,
     ...Object.fromEntries(groups.filter(([, text]) => text !== all).map(([group, text]) => [policiesKey(group), text])),
   };
+}
+
+function textOf(limits: readonly Limit[]): string {
+  return [...new Set(limits.map(({ source }) => source.text))].join(", ");
 }
 
 function seconds(ms: number): string {
