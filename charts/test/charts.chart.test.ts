@@ -3,6 +3,7 @@ import { join } from "node:path";
 import { describe, expect, it } from "@jest/globals";
 import { parse } from "yaml";
 import { runCommand } from "@gatewarden/e2e/cluster/child-process.ts";
+import { type Judgement, judgeRules } from "@gatewarden/e2e/cluster/monitoring.ts";
 import { helmCommand } from "@gatewarden/e2e/cluster/parts.ts";
 import { CHARTS, type Rendered, render, renderText } from "./chart.ts";
 
@@ -191,11 +192,28 @@ describe("alerts", () => {
     expect(pages.length).toBe((await alerts()).length);
   });
 
-  it("ask for metrics that exist", async () => {
+  const judged = async (rules: readonly object[]): Promise<Judgement> =>
+    judgeRules(JSON.stringify({ groups: [{ name: "gatewarden", rules }] }));
+
+  it("are rules that Prometheus takes", async () => {
+    const rules = await alerts();
+    const { errors, alerts: taken } = await judged(rules);
+    expect(errors).toEqual([]);
+    expect(taken.map(({ alert }) => alert)).toEqual(rules.map(({ alert }) => alert));
+    const [first] = rules;
+    const broken = [{ ...first, expr: "sum(up" }, { ...first, for: "5 minutes" }, { ...first, severity: "critical" }];
+    for (const rule of broken) expect((await judged([rule])).errors).not.toEqual([]);
+  });
+
+  it("ask for metrics that are documented, of this installation only", async () => {
     const documented = readFileSync(join(REPOSITORY, "docs", "metrics.md"), "utf8");
-    for (const { expr } of await alerts()) {
-      expect(expr).toContain('namespace="gatewarden-system"');
-      for (const [name] of expr.matchAll(/gatewarden_\w+/g)) expect(documented).toContain(`\`${name}\``);
+    const rules = await alerts();
+    for (const { metrics } of (await judged(rules)).alerts)
+      for (const name of metrics) if (name !== "up") expect(documented).toContain(`\`${name}\``);
+    for (const { expr } of rules) {
+      const selectors = [...expr.matchAll(/(?:gatewarden_\w+|\bup)(\{[^}]*\})?/g)];
+      expect(selectors.length).toBeGreaterThan(0);
+      for (const [, matchers] of selectors) expect(matchers).toContain('job="gatewarden",namespace="gatewarden-system"');
     }
   });
 });

@@ -5,12 +5,11 @@ import { CERT_MANAGER_NAMESPACE } from "@gatewarden/e2e/cluster/add-ons.ts";
 import type { Cluster } from "@gatewarden/e2e/cluster/driver.ts";
 import { testCluster } from "@gatewarden/e2e/cluster/shared.ts";
 import { eventually } from "@gatewarden/e2e/cluster/condition.ts";
+import { monitoringCrds } from "@gatewarden/e2e/cluster/monitoring.ts";
 import { START_LIMIT_MS } from "@gatewarden/e2e/harness/harness.ts";
 import { type Rendered, render } from "./chart.ts";
 
 const TESTDATA = join(import.meta.dirname, "testdata");
-/** Kinds of the Prometheus operator, which the test cluster does not have. */
-const ELSEWHERE: ReadonlySet<string> = new Set(["ServiceMonitor", "PrometheusRule"]);
 const DRY_RUN = ["apply", "--server-side", "--dry-run=server", "--validate=strict", "--force-conflicts", "-f", "-"];
 
 /** A pod of a Deployment's template: admission judges pods, and only warns about templates. */
@@ -34,7 +33,8 @@ describe("the charts on a real API server", () => {
     const objects = [namespace("gatewarden-charts", restricted), namespace("shop"), namespace("pay")];
     const items = [...objects, namespace(CERT_MANAGER_NAMESPACE)];
     await cluster.apply(JSON.stringify({ apiVersion: "v1", kind: "List", items }));
-    // One of them makes a ProxyConfig.
+    // One of them makes a ProxyConfig, one a ServiceMonitor and a PrometheusRule.
+    await cluster.apply(await monitoringCrds());
     await cluster.apply(JSON.stringify({ apiVersion: "v1", kind: "List", items: await render("gatewarden-crds") }));
     const established = ["--for=condition=Established", "customresourcedefinitions", "--all", "--timeout=60s"];
     await cluster.kubectl(["wait", ...established]);
@@ -52,15 +52,21 @@ describe("the charts on a real API server", () => {
     "takes every object of %s, strictly",
     async (file) => {
       const objects = await render("gatewarden", JSON.parse(readFileSync(join(TESTDATA, file), "utf8")) as object);
-      const items = objects.filter(({ kind }) => !ELSEWHERE.has(kind));
-      expect(items.length).toBeGreaterThan(8);
-      await cluster.kubectl(DRY_RUN, inNamespace({ apiVersion: "v1", kind: "List", items }));
+      expect(objects.length).toBeGreaterThan(8);
+      await cluster.kubectl(DRY_RUN, inNamespace({ apiVersion: "v1", kind: "List", items: objects }));
     },
   );
 
   it("takes every kind of gatewarden-crds, strictly", async () => {
     const items = await render("gatewarden-crds");
     await cluster.kubectl(DRY_RUN, JSON.stringify({ apiVersion: "v1", kind: "List", items }));
+  });
+
+  it("would be told of a monitor or a rule that the Prometheus operator does not take", async () => {
+    const objects = await render("gatewarden", { prometheusRule: { enabled: true } });
+    const rule = JSON.stringify(objects.find(({ kind }) => kind === "PrometheusRule"));
+    const refused = cluster.kubectl(DRY_RUN, inNamespace(JSON.parse(rule.replace('"for":"5m"', '"for":"5 minutes"')) as object));
+    await expect(refused).rejects.toThrow(/spec.groups\[0\].rules\[0\].for/);
   });
 
   it("lets the operator's pod into a namespace with Pod Security `restricted`", async () => {

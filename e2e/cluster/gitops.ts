@@ -1,9 +1,8 @@
 /** What GitOps tools bring to the tests: their interpreters for health checks, and the CRDs of their objects, from their Go modules. */
-import { cpSync } from "node:fs";
 import { join } from "node:path";
-import { cached, contentHash, type Say } from "./cache.ts";
-import { runCommand } from "./child-process.ts";
-import { type Binary, ensureBinary, readManifests } from "./parts.ts";
+import type { Say } from "./cache.ts";
+import { moduleManifests } from "./module-manifests.ts";
+import { type Binary, ensureBinary } from "./parts.ts";
 
 const GITOPS: Binary = { module: "gitops", program: "gitops", linkerFlags: "-s -w" };
 
@@ -19,16 +18,6 @@ export async function gitOpsCommand(say: Say = () => undefined): Promise<string>
 }
 
 /** CRDs of Argo CD's Application and Flux's Kustomization, as one YAML stream. */
-export async function gitOpsCrds(say: Say = () => undefined): Promise<string> {
-  const make = async (directory: string): Promise<void> => {
-    for (const [index, [module, file]] of CRDS.entries()) {
-      say(`downloading ${module} …`);
-      const { stdout } = await runCommand("go", ["mod", "download", "-json", module]);
-      cpSync(
-        join((JSON.parse(stdout) as { readonly Dir: string }).Dir, file),
-        join(directory, `${String(index)}.yaml`),
-      );
-    }
-  };
-  return readManifests(await cached(`gitops-crds-${contentHash(...CRDS.flat())}`, make, say));
+export function gitOpsCrds(say: Say = () => undefined): Promise<string> {
+  return moduleManifests("gitops", CRDS, say);
 }

@@ -145,7 +145,8 @@ async function copyCrds(source: string, target: string): Promise<void> {
   }
 }
 
-function goCommand(): string {
+/** The go command. Throws where there is none. */
+export function goCommand(): string {
   const go = findCommand("go", ["/usr/local/go/bin"]);
   if (go === undefined)
     throw new Error("Go 1.26 or newer is needed to build the test control plane: https://go.dev/dl/");

@@ -12,6 +12,7 @@ import { type Harness, START_LIMIT_MS, startHarness } from "../harness/harness.t
 import { OPERATOR_NAMESPACE } from "../harness/installation.ts";
 import { proxyToken } from "../harness/proxy.ts";
 import type { GatewayHandle, Tenant } from "../harness/tenant.ts";
+import { holding, scrapes } from "./alerts.ts";
 import { apiPolicy, OPEN_TO_ALL } from "./policies-manifest.ts";
 import { configurationOf, differences } from "./robust-observed.ts";
 import { answering, httpRoute, rule, untilAnswered } from "./routes-manifest.ts";
@@ -26,6 +27,7 @@ describe("what a proxy refuses", () => {
   let shop: Tenant;
   let edge: GatewayHandle;
   let picky: EnvoyProcess;
+  let pageBefore: string;
   beforeAll(async () => {
     harness = await startHarness();
     shop = await harness.tenant("refusal");
@@ -40,6 +42,7 @@ describe("what a proxy refuses", () => {
       await untilAnswered(edge.target(), { host: `${name}.test` }, "alpha");
       await shop.waitFor("ApiPolicy", name, "Programmed");
     }
+    pageBefore = (await harness.operator.endpoint("/metrics")).body;
   }, START_LIMIT_MS);
   afterAll(() => harness.stop());
 
@@ -72,6 +75,14 @@ describe("what a proxy refuses", () => {
     await shop.waitFor("ApiPolicy", "bad", "Programmed", refused, REFUSAL_LIMIT_MS);
     await shop.waitFor("ApiPolicy", "bad", "Ready", { status: "False", reason: "RejectedByProxy" });
     await shop.waitFor("ApiPolicy", "good", "Programmed");
+  });
+
+  it("is heard of by whoever watches the operator, also where it was refused before the operator was read for the first time", async () => {
+    const page = (await harness.operator.endpoint("/metrics")).body;
+    expect(await holding(scrapes("new", page, 0, 60))).toContain("GatewardenRefusedByProxy");
+    expect(await holding([...scrapes("a", pageBefore, 0, 3_600), ...scrapes("a", page, 3_630, 3_700)])).toContain(
+      "GatewardenRefusedByProxy",
+    );
   });
 
   it("keeps the last good version, and goes on taking other changes", async () => {

@@ -15,8 +15,11 @@ export interface Histogram {
 }
 
 export interface Registry {
-  /** Registers or finds the counter of that name; the name ends in `_total`. */
-  counter(name: string, help: string): Counter;
+  /**
+   * Registers or finds the counter of that name; the name ends in `_total`. Series of `known` labels are there from the start, with 0: Prometheus
+   * sees no increase in a series that begins with 1, so an alert on any needs them.
+   */
+  counter(name: string, help: string, known?: readonly Labels[]): Counter;
   gauge(name: string, help: string): Gauge;
   /** A gauge that is computed when somebody reads. */
   gaugeFrom(
@@ -56,7 +59,7 @@ export function createRegistry(): Registry {
     return metric;
   };
   return {
-    counter: (name, help) => register(name, () => values("counter", help)).handle as Counter,
+    counter: (name, help, known) => register(name, () => values("counter", help, known)).handle as Counter,
     gauge: (name, help) => register(name, () => values("gauge", help)).handle as Gauge,
     gaugeFrom(name, help, read) {
       const lines = (own: string): string[] =>
@@ -74,8 +77,8 @@ export function createRegistry(): Registry {
   };
 }
 
-function values(type: "counter" | "gauge", help: string): Metric {
-  const series = new Map<string, number>();
+function values(type: "counter" | "gauge", help: string, known: readonly Labels[] = []): Metric {
+  const series = new Map<string, number>(known.map((labels) => [seriesKey(labels), 0]));
   const write = (labels: Labels, next: (old: number) => number): void => {
     const key = seriesKey(labels);
     const old = series.get(key);

@@ -1,5 +1,5 @@
 /** Names for what the xDS server counts. */
-import type { Metrics } from "@gatewarden/xds/types.ts";
+import { type Metrics, RESOURCE_TYPES } from "@gatewarden/xds/types.ts";
 import type { Registry } from "./metrics.ts";
 
 export function xdsMetrics(registry: Registry): Metrics {
@@ -11,7 +11,11 @@ export function xdsMetrics(registry: Registry): Metrics {
   const bytes = registry.counter("gatewarden_xds_pushed_bytes_total", "Bytes of responses, by type.");
   const acks = registry.counter("gatewarden_xds_acks_total", "Responses that proxies accepted, by type.");
   const nacks = registry.counter("gatewarden_xds_nacks_total", "Responses that proxies refused, by type.");
-  const quarantined = registry.counter("gatewarden_xds_quarantined_total", "Resources put into quarantine, by type.");
+  const quarantined = registry.counter(
+    "gatewarden_xds_quarantined_total",
+    "Resources put into quarantine, by type.",
+    RESOURCE_TYPES.map((type) => ({ type })),
+  );
   const encodeSeconds = registry.histogram(
     "gatewarden_xds_encode_seconds",
     "Time to encode one resource, by type.",

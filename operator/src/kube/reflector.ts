@@ -105,6 +105,7 @@ export function startReflector(options: ReflectorOptions): Reflector {
   let touched: Set<string> | undefined; // keys that the watch changed while a comparison is under way
 
   const note = (event: string, amount = 1): void => events.onEvent?.(event, amount);
+  note("missed", 0); // an alert on any needs to see where it begins
   const enter = (next: ReflectorState): void => {
     if (state === next) return;
     state = next;
