@@ -8,7 +8,6 @@ import { atOf, lookupOf, routeOf, sourceOf, type World } from "../../../test/sec
 import { limitKeyMutation } from "../../envoy/collect.ts";
 import { overflowCounter } from "../../envoy/overflow-counter.ts";
 import type { ExtensionName, Level, Precedence, RoutePiece } from "../../slice.ts";
-import { joinPieces } from "../../translate/piece.ts";
 import type { JsonObject } from "../../world.ts";
 import type { Model } from "./model.ts";
 import { schema, type Spec } from "./schema.ts";
