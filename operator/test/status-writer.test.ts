@@ -36,6 +36,7 @@ describe("the status writer", () => {
   let clock: ManualClock;
   let stored: Map<string, KubeObject>;
   let conflicts: number;
+  let foreign = 0; // so many applies meet entries of somebody else
   let api: FakeClient;
   let book: Map<string, ResourceStatus>;
   let proxies: number;
@@ -88,6 +89,13 @@ describe("the status writer", () => {
       const object = stored.get(name);
       if (object === undefined) return failure(404);
       if (verb === "get") return { ok: true, value: object };
+      if (foreign > 0) {
+        foreign -= 1;
+        return {
+          ok: false,
+          failure: { status: 409, reason: "Conflict", message: "", conflicts: [".status.credentials"] },
+        };
+      }
       if (conflicts > 0) {
         conflicts -= 1;
         return failure(409, "Conflict");
@@ -332,6 +340,62 @@ describe("the status writer", () => {
     writer.seen(key("a"), broken);
     await clock.advance(1_000);
     expect(readyOf("a")).toBe("True Programmed");
+  });
+
+  describe("of a consumer", () => {
+    const consumer: ObjectKey = { kind: "ApiConsumer", namespace: "shop", name: "erp" };
+    const wanted = (resolved: "True" | "False"): ObjectStatus => ({
+      kind: "ApiConsumer",
+      generation: 1,
+      credentials: [],
+      gateways: [],
+      conditions: [
+        { type: "Accepted", status: "True", reason: "Accepted", message: "", observedGeneration: 1 },
+        { type: "ResolvedRefs", status: resolved, reason: "ResolvedRefs", message: "", observedGeneration: 1 },
+      ],
+    });
+    const want = async (resolved: "True" | "False"): Promise<void> => {
+      writer.update([{ key: consumer, status: wanted(resolved) }]);
+      await clock.advance(1_000);
+    };
+    const timeOf = (type: string): string | undefined =>
+      (
+        stored.get("erp")?.status as
+          { readonly conditions: readonly { readonly type: string; readonly lastTransitionTime: string }[] } | undefined
+      )?.conditions.find((each) => each.type === type)?.lastTransitionTime;
+
+    beforeEach(async () => {
+      const object: KubeObject = { metadata: { name: "erp", namespace: "shop", generation: 1, resourceVersion: "1" } };
+      stored.set("erp", object);
+      writer.seen(consumer, object);
+      await want("True");
+      writer.seen(consumer, stored.get("erp"));
+      api.asked.splice(0);
+    });
+
+    test("does not read before it writes what it knows enough of, and keeps the times", async () => {
+      const [accepted, resolved] = [timeOf("Accepted"), timeOf("ResolvedRefs")];
+      await clock.advance(60_000);
+      await want("False");
+      expect(api.asked.map(({ verb }) => verb)).toEqual(["apply"]);
+      expect(timeOf("Accepted")).toBe(accepted);
+      expect(timeOf("ResolvedRefs")).not.toBe(resolved);
+    });
+
+    test("reads again after a conflict", async () => {
+      conflicts = 1;
+      await want("False");
+      expect(api.asked.map(({ verb }) => verb)).toEqual(["apply", "get", "apply"]);
+      expect(timeOf("ResolvedRefs")).toBeDefined();
+    });
+
+    test("forces nothing upon what it has not read", async () => {
+      foreign = 2;
+      await want("False");
+      expect(api.asked.map(({ verb }) => verb)).toEqual(["apply", "get", "apply", "apply"]);
+      const versions = api.asked.map(({ body }) => body?.metadata.resourceVersion);
+      expect(versions.map((version) => version !== undefined)).toEqual([false, false, false, true]);
+    });
   });
 
   test("gives up on what is gone, and writes again when it comes back with the same status", async () => {

@@ -1,6 +1,7 @@
 /**
  * Writes statuses: by the leader only, only what differs, a few at a time and behind everything else (rules R16–R18). It owns what is wanted
- * and what was last seen of each object; the objects themselves are read again before each write.
+ * and what was last seen of each object; objects are read again before each write,
+ * but for those of which enough is known (item.ts).
  */
 import { hash } from "node:crypto";
 import { createShared } from "@gatewarden/core/kinds/shared.ts";
@@ -12,7 +13,7 @@ import type { Log } from "../log.ts";
 import { composeStatus, STATUS_METHOD, type ComposeContext } from "./compose.ts";
 import { isNeverForced, withoutNeverForced } from "./forced.ts";
 import { createCounts } from "./counts.ts";
-import { compact, type Item, newItem, repeated, setSeen } from "./item.ts";
+import { compact, fromTimes, type Item, keepsTimes, newItem, repeated, setSeen, timesOf } from "./item.ts";
 import { canonicalJson, ownPart, type StatusJson } from "./own-part.ts";
 import type { Owners, ResourceName } from "./owners.ts";
 import { createPace } from "./pace.ts";
@@ -75,6 +76,7 @@ export function createStatusWriter(options: StatusWriterOptions): StatusWriter {
   const counts = createCounts();
   const digests = repeated();
   const summaries = repeated();
+  const timesTexts = repeated();
   let gatewayClass = "";
   let cancelRun = (): void => undefined;
   let runAt = Number.POSITIVE_INFINITY;
@@ -208,12 +210,20 @@ export function createStatusWriter(options: StatusWriterOptions): StatusWriter {
     const kind = key.kind as StatusKind;
     const path = objectPath(info, key.namespace, key.name);
     const signal = stopping.signal;
-    const got = await client.get(path, { signal });
+    const { times } = item;
+    const enough = times !== undefined && item.wanted !== undefined && item.failures === 0;
+    const known = enough ? fromTimes(times) : undefined;
+    item.times = undefined; // whatever becomes of this: only what the server answers counts
+    const got: ApiResult<KubeObject> =
+      known === undefined
+        ? await client.get(path, { signal })
+        : { ok: true, value: { metadata: { name: key.name, namespace: key.namespace }, status: known } };
     if (!got.ok) return got.failure;
     const status = composeStatus(got.value.status, item.wanted, contextOf(text));
     const sent = digestOf(kind, composeStatus(undefined, item.wanted, contextOf(text)));
-    const before = digestOf(kind, got.value.status);
+    const before = known === undefined ? digestOf(kind, got.value.status) : item.seen;
     if (digestOf(kind, status) === before) {
+      noteTimes(kind, item, got.value.status);
       setSeen(item, before);
       return undefined;
     }
@@ -225,6 +235,7 @@ export function createStatusWriter(options: StatusWriterOptions): StatusWriter {
     if (!result.ok) return result.failure;
     options.onWrite?.("written");
     if (kind === "Gateway") counts.written(text, status, clock.now());
+    noteTimes(kind, item, result.value.status);
     item.sent = sent;
     item.got = digestOf(kind, result.value.status);
     if (item.got === sent) item.got = sent; // one text
@@ -244,7 +255,9 @@ export function createStatusWriter(options: StatusWriterOptions): StatusWriter {
     const body = { apiVersion: apiVersion(info), kind: info.kind, metadata: named, status };
     const result = await client.apply(path, body, false, { signal });
     const conflicts = result.ok ? [] : (result.failure.conflicts ?? []);
-    if (result.ok || result.failure.status !== 409 || conflicts.length === 0) return result;
+    // Nothing is forced upon what was not read: the next try reads.
+    if (result.ok || result.failure.status !== 409 || conflicts.length === 0 || resourceVersion === undefined)
+      return result;
     const neverForced = conflicts.some(isNeverForced);
     const forced = conflicts.some((field) => !isNeverForced(field));
     log.warn("entries of ours in a status belong to somebody else", {
@@ -268,6 +281,11 @@ export function createStatusWriter(options: StatusWriterOptions): StatusWriter {
     },
   });
 
+  const noteTimes = (kind: string, item: Item, status: unknown): void => {
+    if (keepsTimes(kind)) item.times = oneText(timesOf(status));
+  };
+  const oneText = (text: string | undefined): string | undefined => (text === undefined ? undefined : timesTexts(text));
+
   const digestOf = (kind: StatusKind, status: unknown): string =>
     digests(hash("sha1", canonicalJson(ownPart(kind, status, controllerName)), "base64"));
 
@@ -290,11 +308,13 @@ export function createStatusWriter(options: StatusWriterOptions): StatusWriter {
         const gone = items.get(text);
         if (gone === undefined) return;
         setSeen(gone, undefined);
+        gone.times = undefined;
         gone.sent = undefined;
         gone.got = undefined;
         return; // forgotten when the core says that nothing is wanted any more
       }
       const item = itemOf(text);
+      noteTimes(key.kind, item, object.status);
       setSeen(item, hasOwn(object.status, controllerName) ? digestOf(key.kind, object.status) : undefined);
       const echo = item.seen !== undefined && item.got === item.seen;
       if (item.wanted !== undefined && !echo && !busy.has(text)) enqueue(text, 0);
