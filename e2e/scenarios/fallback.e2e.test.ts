@@ -20,6 +20,7 @@ describe("while no operator runs", () => {
   let fallback: OperatorHandle;
   let shop: Tenant;
   let edge: GatewayHandle;
+  let late: Awaited<ReturnType<GatewayHandle["addProxy"]>>;
   beforeAll(async () => {
     harness = await startHarness();
     const directory = join(harness.directory, "fallback");
@@ -58,7 +59,7 @@ describe("while no operator runs", () => {
       await harness.operator.stop(0);
       await edge.envoy.stop();
       await shop.remove("HTTPRoute", "gone");
-      const late = await edge.addProxy({ fallbackAddress: fallback.xdsAddress });
+      late = await edge.addProxy({ fallbackAddress: fallback.xdsAddress });
       expect([await status("open"), await status("keyed"), await status("keyed", KEY)]).toEqual([200, 401, 200]);
       expect(await status("gone")).toBe(200); // as it was when the operator ended
 
@@ -70,6 +71,23 @@ describe("while no operator runs", () => {
       expect(await status("open")).toBe(401);
       expect(await late.admin.stat("listener_manager.listener_modified")).toBe(0);
       expect(await fallback.metric("gatewarden_xds_streams")).toBe(0);
+    },
+    LIMIT_MS,
+  );
+
+  it(
+    "what was taken away just before the operator stopped in order is not kept",
+    async () => {
+      await addConsumer(shop, "crm", "k-fallback-2");
+      const other = { "x-api-key": "k-fallback-2" };
+      await eventually("the key is known", async () => (await status("keyed", other)) === 200);
+      await shop.remove("ApiConsumer", "erp");
+      await eventually("the key is gone", async () => (await status("keyed", KEY)) === 401);
+      await harness.operator.stop();
+      await late.stop();
+      await edge.addProxy({ fallbackAddress: fallback.xdsAddress });
+      expect(await status("keyed", other)).toBe(200);
+      await eventually("the key stays gone", async () => (await status("keyed", KEY)) === 401, { limitMs: 5_000 });
     },
     LIMIT_MS,
   );

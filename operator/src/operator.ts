@@ -372,7 +372,6 @@ export async function startOperator(parts: OperatorParts): Promise<Operator> {
     }
     return port;
   };
-
   return {
     metricsPort: health.port,
     serving: comeUp(),
@@ -381,6 +380,7 @@ export async function startOperator(parts: OperatorParts): Promise<Operator> {
       stopping.abort(new Error("stopped"));
       loop.stop();
       cancelSettling();
+      await lastGood.stop(); // proxies are still connected: what they acknowledged is kept
       await share.stop();
       await xds.stop(DRAIN_MS);
       await Promise.all([

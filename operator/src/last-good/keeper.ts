@@ -39,6 +39,7 @@ export interface LastGood {
   changed(gateway: string): void;
   /** Everything is published and this process may write. */
   resume(): void;
+  /** Writes what waits for its pause: what was taken away moments ago (a revoked key) must not come back by a proxy that starts meanwhile. */
   stop(): Promise<void>;
 }
 
@@ -50,6 +51,7 @@ function digestOf(data: unknown): string {
 const WRITE_AFTER_MS = 5_000;
 /** Endpoints change all the time in a large cluster. */
 const PAUSE_MS = 15_000;
+const LAST_WRITE_MS = 3_000;
 
 export function createLastGood(options: LastGoodOptions): LastGood {
   const { client, clock, log, namespace } = options;
@@ -62,7 +64,7 @@ export function createLastGood(options: LastGoodOptions): LastGood {
 
   const pathOf = (shard: string): string => objectPath(REFERENCED_KINDS.Secret, namespace, shard);
 
-  const write = async (shard: string): Promise<void> => {
+  const write = async (shard: string, until = signal): Promise<void> => {
     const data: Record<string, string> = {};
     let size = 0;
     for (const gateway of [...options.gateways()].sort()) {
@@ -80,7 +82,7 @@ export function createLastGood(options: LastGoodOptions): LastGood {
     }
     const content = digestOf(data);
     if (written.get(shard) === content || (size === 0 && !written.has(shard))) return;
-    if (!options.leads() || signal.aborted) return;
+    if (!options.leads() || until.aborted) return;
     const object: KubeObject = {
       apiVersion: "v1",
       kind: "Secret",
@@ -88,7 +90,7 @@ export function createLastGood(options: LastGoodOptions): LastGood {
       metadata: { name: shard, namespace, labels: { [MANAGED_BY_LABEL]: FIELD_MANAGER } },
       data,
     };
-    const result = await client.apply(pathOf(shard), object, true, { signal });
+    const result = await client.apply(pathOf(shard), object, true, { signal: until });
     options.onWrite?.(result.ok ? "written" : "failed");
     if (result.ok) written.set(shard, content);
     else {
@@ -101,12 +103,15 @@ export function createLastGood(options: LastGoodOptions): LastGood {
     }
   };
 
+  const unmade =
+    (shard: string) =>
+    (error: unknown): void =>
+      log.error("the last good configuration could not be made", { object: shard, error: errorText(error) });
+
   const work = async (shard: string): Promise<void> => {
     await sleep(clock, WRITE_AFTER_MS, signal);
     while (dirty.delete(shard) && !signal.aborted && options.leads()) {
-      await write(shard).catch((error: unknown) =>
-        log.error("the last good configuration could not be made", { object: shard, error: errorText(error) }),
-      );
+      await write(shard).catch(unmade(shard));
       await sleep(clock, PAUSE_MS, signal);
     }
   };
@@ -152,6 +157,10 @@ export function createLastGood(options: LastGoodOptions): LastGood {
     async stop() {
       stopping.abort(new Error("stopped"));
       await Promise.all(tasks.values());
+      if (!started || !options.leads()) return;
+      // Bounded: the process ends whether or not the API server answers.
+      const last = AbortSignal.timeout(LAST_WRITE_MS);
+      await Promise.all([...dirty].map((shard) => write(shard, last).catch(unmade(shard))));
     },
   };
 }
