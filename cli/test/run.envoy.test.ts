@@ -1,6 +1,6 @@
 /** `gatewarden run` with the real Envoy: a folder in, requests through, an edit, and a clean end. */
 import { type ChildProcess, spawn } from "node:child_process";
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { createServer, get, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
@@ -41,6 +41,13 @@ metadata: {name: orders}
 spec:
   targetRefs: [{group: gateway.networking.k8s.io, kind: HTTPRoute, name: orders}]
   authentication: ${authentication}
+---
+apiVersion: gatewarden.io/v1alpha1
+kind: ApiPolicy
+metadata: {name: logs}
+spec:
+  targetRefs: [{group: gateway.networking.k8s.io, kind: Gateway, name: web}]
+  logging: {sinks: [{name: f, type: File, file: {name: calls.jsonl}}]}
 ---
 apiVersion: gatewarden.io/v1alpha1
 kind: ApiConsumer
@@ -112,6 +119,8 @@ test(
     expect(await request("wrong")).toBe(401);
     await until("a status", () => Promise.resolve(said.includes("ApiPolicy default/orders Ready=True Programmed")));
     expect(said).not.toContain("run-key-0001");
+    await until("a status of the sink", () => Promise.resolve(said.includes("ApiPolicy default/logs Ready=True")));
+    expect(existsSync(path.join(folder, "logs", "calls.jsonl"))).toBe(true);
 
     write("{mode: Public, reason: test}");
     await until("the edit", async () => (await request("wrong")) === 200);

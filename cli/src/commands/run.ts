@@ -1,7 +1,7 @@
 /** `gatewarden run`: the manifests of a folder, enforced by an Envoy that is started here. No cluster. */
 import { randomBytes, timingSafeEqual } from "node:crypto";
 import { watch } from "node:fs";
-import { mkdtemp, rm, stat, writeFile } from "node:fs/promises";
+import { mkdir, mkdtemp, rm, stat, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { createEngine } from "@gatewarden/core/engine.ts";
@@ -60,10 +60,15 @@ export async function run(args: readonly string[]): Promise<number> {
     return 2;
   }
   const directory = await mkdtemp(path.join(tmpdir(), "gatewarden-run-"));
+  const logDirectory = path.resolve(flags.value["log-dir"] ?? path.join(folder, "logs"));
+  // Envoy refuses a listener whose log file has no folder. Where it cannot be made, only manifests with a File sink suffer, and their status says so.
+  await mkdir(logDirectory, { recursive: true }).catch((error: Error) =>
+    say(`${logDirectory} cannot be made: ${error.message}`),
+  );
   try {
     await serve(folder, directory, first.value.objects, {
       envoy: flags.value.envoy,
-      logDirectory: path.resolve(flags.value["log-dir"] ?? path.join(folder, "logs")),
+      logDirectory,
       requirePolicy: flags.value["require-policy"] !== "false",
       jwksAllowCidrs: flags.value["jwks-allow-cidr"],
     });
