@@ -30,6 +30,8 @@ export interface EchoTls {
   readonly privateKey: string;
   /** Ask for a client certificate of this authority and refuse the handshake without one. */
   readonly clientAuthority?: string;
+  /** Default: TLS 1.2 and 1.3. */
+  readonly minVersion?: "TLSv1.3";
 }
 
 /** The body of an answer. */
@@ -103,7 +105,8 @@ export async function startEcho(options: EchoOptions): Promise<EchoUpstream> {
 function listener(tls: EchoTls | undefined, answer: (request: Request, response: Response) => void): Server {
   if (tls !== undefined) {
     const mutual = tls.clientAuthority === undefined ? {} : { ca: tls.clientAuthority, requestCert: true };
-    const options = { cert: tls.certificate, key: tls.privateKey, allowHTTP1: true, ...mutual };
+    const versions = tls.minVersion === undefined ? {} : { minVersion: tls.minVersion };
+    const options = { cert: tls.certificate, key: tls.privateKey, allowHTTP1: true, ...mutual, ...versions };
     return createSecureServer(options, answer)
       .on("upgrade", upgrade)
       .on("secureConnection", (socket: TLSSocket) => socket.on("error", () => socket.destroy()));

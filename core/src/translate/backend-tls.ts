@@ -1,5 +1,6 @@
 /** BackendTLSPolicy: how a Service's port is called over TLS, which of several policies says it, and what is wrong with one. */
 import { certificatesFault } from "../envoy/pem.ts";
+import { SYSTEM_ROOTS, UPSTREAM_VERSIONS } from "../envoy/upstream-tls.ts";
 import { contentHash } from "../hash.ts";
 import { joinKey, splitKey } from "../key.ts";
 import { valueOf } from "../kinds/core/value.ts";
@@ -10,8 +11,6 @@ import type { Objects } from "../objects.ts";
 import type { JsonObject } from "../world.ts";
 import { TYPE } from "./chain.ts";
 import type { TlsToBackend } from "./rule.ts";
-
-const SYSTEM_ROOTS = "/etc/ssl/certs/ca-certificates.crt";
 
 export interface BackendTlsFault {
   readonly reason: "InvalidCACertificateRef" | "InvalidKind" | "Invalid";
@@ -101,7 +100,7 @@ function upstreamTls({ hostname, sans, systemRoots, caRefs }: BackendTlsPolicy, 
       "@type": `${TYPE}extensions.transport_sockets.tls.v3.UpstreamTlsContext`,
       sni: hostname,
       common_tls_context: {
-        tls_params: { tls_minimum_protocol_version: "TLSv1_2" },
+        tls_params: UPSTREAM_VERSIONS,
         validation_context: {
           trusted_ca: roots,
           match_typed_subject_alt_names: names.map(({ type, value }) => ({

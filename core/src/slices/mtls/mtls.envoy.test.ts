@@ -271,6 +271,15 @@ describe("towards a backend", () => {
     expect(await call({ mode: "Simple" }, plain)).toEqual([503, undefined]);
   });
 
+  it("calls a service that takes TLS 1.3 only", async () => {
+    const modern = await startEcho({ name: "modern", address: "127.0.0.1", tls: { ...named, minVersion: "TLSv1.3" } });
+    try {
+      expect(await call({ mode: "Simple", caRefs: backendRefs }, modern)).toMatchObject([200, {}]);
+    } finally {
+      await modern.stop();
+    }
+  });
+
   it("shows its own certificate with Mutual, and has none with Simple", async () => {
     const issued = {
       "Secret/shop/orders-backend-tls/tls.crt": proxyPair.certificate,

@@ -9,6 +9,7 @@ import { type DenyRule, denyWhere, noneOf } from "../../envoy/rbac.ts";
 import { certificateWith, VERIFIED_CERTIFICATE } from "../../envoy/san.ts";
 import { certificateSecret, sdsConfig, validationSecret } from "../../envoy/secret.ts";
 import { TRANSPORT_SOCKET } from "../../envoy/type-url.ts";
+import { SYSTEM_ROOTS, UPSTREAM_VERSIONS } from "../../envoy/upstream-tls.ts";
 import type { Problem } from "../../problems.ts";
 import type {
   BackendTls,
@@ -22,9 +23,6 @@ import type { JsonObject } from "../../world.ts";
 import type { BackendModel, ClientModel, ForwardField, Model } from "./model.ts";
 
 type TlsBackend = Exclude<BackendModel, { mode: "Off" }>;
-
-/** Where Debian's and Envoy's images keep the system's roots. */
-const SYSTEM_ROOTS = "/etc/ssl/certs/ca-certificates.crt";
 
 export function listener({ client }: Model, context: ListenerContext): ListenerPiece {
   if (client === undefined || client.mode === "Off") return {};
@@ -157,7 +155,7 @@ function upstreamTls(
       "@type": `${TRANSPORT_SOCKET}.tls.v3.UpstreamTlsContext`,
       sni: names.find((san) => !san.includes("://") && !san.startsWith("*")) ?? own,
       common_tls_context: {
-        tls_params: { tls_minimum_protocol_version: "TLSv1_2" },
+        tls_params: UPSTREAM_VERSIONS,
         ...validation,
         ...(pair === undefined ? {} : { tls_certificate_sds_secret_configs: [sdsConfig(pair.name)] }),
       },
