@@ -182,6 +182,8 @@ describe("passwords", () => {
     ["of another namespace", basic("erp", "ops-secret")],
     ["nobody", basic("nobody", "")],
     ["no base64", { authorization: "Basic !!!" }],
+    ["scheme in lower case", { authorization: basic("bob", "secret").authorization.replace("Basic", "basic") }],
+    ["scheme in upper case", { authorization: basic("bob", "secret").authorization.replace("Basic", "BASIC") }],
     ["another scheme", bearer(alice)],
   ])("%s: 401", async (_, headers) => {
     const refused = await call(chain, "/basic", headers);

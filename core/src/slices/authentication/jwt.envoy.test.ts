@@ -123,11 +123,12 @@ describe("a good token", () => {
     expect(await ask("/default", jwt)).toMatchObject({ status: 401, code: "GW-AUTHN-002" });
   });
 
-  test("needs no kid, and its scheme has no case", async () => {
+  test("needs no kid; its scheme may be all lower or all upper case", async () => {
     const jwt = signed({}, { alg: "RS256" });
     for (const scheme of ["Bearer", "bearer", "BEARER"]) {
       expect(await call(chain, "/default", { authorization: `${scheme} ${jwt}` })).toMatchObject({ status: 200 });
     }
+    expect(await call(chain, "/default", { authorization: `BeArEr ${jwt}` })).toMatchObject({ status: 401 });
   });
 
   test("may have been signed with a secret from a Secret", async () => {
