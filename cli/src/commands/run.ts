@@ -62,8 +62,8 @@ export async function run(args: readonly string[]): Promise<number> {
   const directory = await mkdtemp(path.join(tmpdir(), "gatewarden-run-"));
   const logDirectory = path.resolve(flags.value["log-dir"] ?? path.join(folder, "logs"));
   // Envoy refuses a listener whose log file has no folder. Where it cannot be made, only manifests with a File sink suffer, and their status says so.
-  await mkdir(logDirectory, { recursive: true }).catch((error: Error) =>
-    say(`${logDirectory} cannot be made: ${error.message}`),
+  await mkdir(logDirectory, { recursive: true }).catch((error: unknown) =>
+    say(`${logDirectory} cannot be made: ${error instanceof Error ? error.message : String(error)}`),
   );
   try {
     await serve(folder, directory, first.value.objects, {
