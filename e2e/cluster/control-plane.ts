@@ -250,6 +250,8 @@ function controllerManagerFlags(
     `--root-ca-file=${paths.authority}`,
     "--kube-api-qps=200",
     "--kube-api-burst=400",
+    // A slow machine on which the API server was away must not count as a node that is gone: every pod on it would be unready at once.
+    "--node-monitor-grace-period=180s",
   ];
 }
 

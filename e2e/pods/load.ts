@@ -1,76 +1,63 @@
-/** Requests without a break, over connections that are held as long as the other side lets them and over new ones. */
-import { setTimeout as wait } from "node:timers/promises";
-import type { Answer } from "../client/answer.ts";
-import { connectHttp1, type Http1Connection, type RequestSpec, send } from "../client/http1.ts";
+/** Requests without a break, from a process of its own (load-process.ts): what a test does beside them does not slow them down. */
+import { fork } from "node:child_process";
+import { once } from "node:events";
+import { join } from "node:path";
+import type { RequestSpec } from "../client/http1.ts";
 import type { Target } from "../client/target.ts";
+
+export interface LoadPlan {
+  readonly target: Target;
+  readonly request: RequestSpec;
+  /** In all. Less where the machine does not manage it. */
+  readonly ratePerSecond: number;
+}
 
 export interface LoadResult {
   readonly sent: number;
   readonly perSecond: number;
-  /** What was answered other than with 200, or why nothing was; a hundred at most. */
+  readonly failed: number;
+  /** What was answered other than with 200, or why nothing was, also where a connection ended under a request; a hundred at most. */
   readonly failures: readonly string[];
   /** How often a held connection was given up because the other side had said that it ends. */
   readonly reconnected: number;
+  readonly p99Ms: number;
+  readonly slowestMs: number;
 }
 
 export interface Load {
   readonly stop: () => Promise<LoadResult>;
 }
 
-const HELD = 6;
-const FRESH = 2;
-const MOST_FAILURES = 100;
+const STOP_LIMIT_MS = 60_000;
 
-/** `ratePerSecond` in all. A request that gets no answer is a failure, also where a connection ended under it. */
-export function startLoad(target: Target, request: RequestSpec, ratePerSecond: number): Load {
-  const begin = performance.now();
-  const failures: string[] = [];
-  let sent = 0;
-  let reconnected = 0;
-  let stopped = false;
-  const pauseMs = (1000 * (HELD + FRESH)) / ratePerSecond;
-  const count = async (ask: () => Promise<Answer>): Promise<void> => {
-    sent += 1;
-    const at = performance.now();
-    const said = await ask().then(
-      ({ status, body }) => (status === 200 ? "" : `${String(status)} ${body.slice(0, 200)}`),
-      String,
-    );
-    if (said === "" || failures.length >= MOST_FAILURES) return;
-    const [after, took] = [at - begin, performance.now() - at].map((ms) => String(Math.round(ms)));
-    failures.push(`${String(after)} ms after the start, within ${String(took)} ms: ${said}`);
+/** Resolves when requests are being sent. */
+export async function startLoad(plan: LoadPlan): Promise<Load> {
+  const execArgv = ["--conditions=source", "--disable-warning=ExperimentalWarning"];
+  const child = fork(join(import.meta.dirname, "load-process.ts"), { execArgv });
+  const ended = once(child, "exit").then(([status]) => {
+    throw new Error(`the load's process ended with status ${String(status)}`);
+  });
+  // Looked at by whoever waits; until then it is no fault of anybody.
+  ended.catch(() => undefined);
+  const answer = async (message: LoadPlan | "stop"): Promise<unknown> => {
+    const said = once(child, "message", { signal: AbortSignal.timeout(STOP_LIMIT_MS) });
+    child.send(message);
+    const [first] = (await Promise.race([said, ended])) as readonly unknown[];
+    return first;
   };
-  const paced = async (once: () => Promise<void>): Promise<void> => {
-    let next = performance.now() + Math.random() * pauseMs;
-    while (!stopped) {
-      await once();
-      next = Math.max(next + pauseMs, performance.now() - pauseMs);
-      await wait(Math.max(0, next - performance.now()));
-    }
-  };
-  const held = async (): Promise<void> => {
-    let connection: Http1Connection | undefined;
-    await paced(() =>
-      count(async () => {
-        if (connection?.closed() === true) {
-          connection.close();
-          connection = undefined;
-          reconnected += 1;
-        }
-        connection ??= await connectHttp1(target);
-        return connection.request(request);
-      }),
-    );
-    connection?.close();
-  };
-  const fresh = (): Promise<void> => paced(() => count(() => send(target, request)));
-  const loops = [...Array.from({ length: HELD }, held), ...Array.from({ length: FRESH }, fresh)];
+  try {
+    await answer(plan);
+  } catch (error) {
+    child.kill();
+    throw error;
+  }
   return {
     stop: async () => {
-      stopped = true;
-      await Promise.all(loops);
-      const seconds = (performance.now() - begin) / 1000;
-      return { sent, perSecond: Math.round(sent / seconds), failures, reconnected };
+      try {
+        return (await answer("stop")) as LoadResult;
+      } finally {
+        child.kill();
+      }
     },
   };
 }

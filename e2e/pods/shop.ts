@@ -30,7 +30,9 @@ spec:
         - name: orders
           image: ${ECHO_IMAGE}
           imagePullPolicy: Never
-          readinessProbe: {tcpSocket: {port: 8080}, periodSeconds: 1}
+          # Without a request it is the last that gets a processor, and calls wait for seconds.
+          resources: {requests: {cpu: 150m, memory: 48Mi}}
+          readinessProbe: {tcpSocket: {port: 8080}, periodSeconds: 1, timeoutSeconds: 5}
           securityContext: {allowPrivilegeEscalation: false, capabilities: {drop: [ALL]}, readOnlyRootFilesystem: true}
 ---
 apiVersion: v1
@@ -45,7 +47,7 @@ spec:
   replicas: 2
   service: {type: NodePort}
   drainTime: 5s
-  resources: {requests: {cpu: 20m, memory: 64Mi}}
+  resources: {requests: {cpu: 200m, memory: 64Mi}}
 ---
 apiVersion: gateway.networking.k8s.io/v1
 kind: Gateway
