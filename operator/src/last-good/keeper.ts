@@ -110,7 +110,7 @@ export function createLastGood(options: LastGoodOptions): LastGood {
 
   const work = async (shard: string): Promise<void> => {
     await sleep(clock, WRITE_AFTER_MS, signal);
-    while (dirty.delete(shard) && !signal.aborted && options.leads()) {
+    while (!signal.aborted && options.leads() && dirty.delete(shard)) {
       await write(shard).catch(unmade(shard));
       await sleep(clock, PAUSE_MS, signal);
     }
