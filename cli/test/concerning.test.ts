@@ -43,13 +43,16 @@ describe("left out", () => {
     ["in brackets", "  hostnames: [a.test, b.test]\n"],
     ["on lines", "  hostnames:\n  - a.test\n"],
     ["on lines, in quotes", '  hostnames:\n    - "a.test"\n'],
-  ])("are routes of other hosts, written %s, and their policies", async (_, hostnames) => {
-    const others = [route("other", hostnames), policy("other", `${ofRoute("other")}  denylist: {}\n`)];
-    expect(await namesRead([...others, ...own].join("---\n"), "own.test")).toEqual([
-      "ApiPolicy/shop/own",
-      "HTTPRoute/shop/own",
-    ]);
-  });
+  ])(
+    "are routes of other hosts, written %s, and their policies, whatever they have in common in their names",
+    async (_, hostnames) => {
+      const others = [route("own-2", hostnames), policy("own-2", `${ofRoute("own-2")}  denylist: {}\n`)];
+      expect(await namesRead([...others, ...own].join("---\n"), "own.test")).toEqual([
+        "ApiPolicy/shop/own",
+        "HTTPRoute/shop/own",
+      ]);
+    },
+  );
 });
 
 describe("read all the same", () => {

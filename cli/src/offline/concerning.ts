@@ -3,6 +3,7 @@
  * question about one of them. A document is left out only where its text proves that it makes no difference: a route of other hosts alone, or a
  * policy of such routes. What is written in an unusual way is read.
  */
+import { quote } from "@gatewarden/core/envoy/pattern.ts";
 
 export interface Concern {
   /** Host of the call. */
@@ -62,7 +63,8 @@ export function concerning(
   const policies = byKind.get("ApiPolicy") ?? [];
   const known = new Set(policies);
   const near = [...new Set(texts.filter((one) => !left.has(one) && !known.has(one)).flatMap(namesOf))];
-  for (const one of policies) if (isPolicyOfOthers(one.text, near)) left.add(one);
+  const named = anyOf(near);
+  for (const one of policies) if (isPolicyOfOthers(one.text, named)) left.add(one);
   return texts.filter((one) => !left.has(one));
 }
 
@@ -96,9 +98,15 @@ function isRouteOfOthers(text: string, host: string): boolean {
 /** Headers that only we may set are set for all routes of a namespace: a policy that names one matters to others. */
 const NAMES_HEADERS = /claimsToHeaders|consumerHeader/;
 
-/** @param near names of routes that stay: a policy in which one of them stands anywhere, even as a part of a word, is read */
-function isPolicyOfOthers(text: string, near: readonly string[]): boolean {
-  if (NAMES_HEADERS.test(text) || near.some((name) => text.includes(name))) return false;
+/** One of the names as a whole word, whatever it means there. */
+function anyOf(names: readonly string[]): RegExp {
+  const words = names.map(quote);
+  return words.length === 0 ? /(?!)/ : new RegExp(`(?<![A-Za-z0-9.-])(${words.join("|")})(?![A-Za-z0-9.-])`);
+}
+
+/** @param near finds the names of routes that stay */
+function isPolicyOfOthers(text: string, near: RegExp): boolean {
+  if (NAMES_HEADERS.test(text) || near.test(text)) return false;
   const kinds = [...text.matchAll(/\bkind["']?:[ ]*["']?(\w+)/g)].map(([, kind]) => kind);
   return kinds.length > 1 && kinds.every((kind) => kind === "HTTPRoute" || kind === "ApiPolicy") && isPlain(text);
 }
