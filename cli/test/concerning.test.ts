@@ -86,6 +86,8 @@ describe("read all the same", () => {
     const elsewhere = route("far", "  hostnames: [b.test]\n").replace("shop", "blog");
     const all = [...own, other, elsewhere].join("---\n");
     expect(await namesRead(all, "own.test", true)).toHaveLength(4);
+    const unsaid = all.replace(", namespace: blog", "");
+    expect(await namesRead(unsaid, "own.test", true)).toHaveLength(4);
     expect(await namesRead(all, "own.test")).toHaveLength(2);
   });
 

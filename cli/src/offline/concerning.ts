@@ -68,8 +68,10 @@ export function concerning(
   return texts.filter((one) => !left.has(one));
 }
 
+/** Namespaces that it names; where it names none it may be in the default one. */
 function namespacesIn({ text }: Text): readonly string[] {
-  return [...text.matchAll(/\bnamespace["']?[ \t]*:[ \t]*["']?([^\s"',}]+)/g)].map(([, name = ""]) => name);
+  const named = [...text.matchAll(/\bnamespace["']?[ \t]*:[ \t]*["']?([^\s"',}]+)/g)].map(([, name = ""]) => name);
+  return named.length === 0 ? ["default"] : named;
 }
 
 /** The kind that stands at the top of it, in block style; undefined: none, or several. */
