@@ -3,8 +3,8 @@
  * line `N passed, N failed`. Layers that need a cluster share one, which is started before the first of them. Exit status
  * 1 when anything failed; a skipped test counts as failed.
  */
-import { spawn } from "node:child_process";
-import { mkdtempSync, readFileSync } from "node:fs";
+import { type ChildProcess, spawn } from "node:child_process";
+import { mkdtempSync, readFileSync, statSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { removeAtExit } from "./cluster/child-process.ts";
@@ -45,6 +45,9 @@ const SCRIPTS = ["typecheck", "lint"];
 const DEFAULT = [...SCRIPTS, ...Object.entries(LAYERS).flatMap(([step, { pods }]) => (pods === true ? [] : [step]))];
 const ALL = [...SCRIPTS, ...Object.keys(LAYERS)];
 
+/** A Jest that has reported and does not end holds something open: the next step does not wait for it. */
+const END_LIMIT_MS = 20_000;
+
 const scratch = removeAtExit(mkdtempSync(join(tmpdir(), "gatewarden-tests-")));
 const say = (line: string): void => console.log(`test: ${line}`);
 
@@ -84,7 +87,7 @@ function layerOf(step: string): Layer | undefined {
 }
 
 async function runScript(name: string): Promise<Tally> {
-  const ok = (await run("npm", ["run", "--silent", name])) === 0;
+  const ok = (await ended(start("npm", ["run", "--silent", name]))) === 0;
   return { passed: ok ? 1 : 0, failed: ok ? 0 : 1 };
 }
 
@@ -102,7 +105,14 @@ async function runJest(step: string, layer: Layer): Promise<Tally> {
   const jest = join("node_modules", "jest", "bin", "jest.js");
   const node = ["--experimental-vm-modules", "--disable-warning=ExperimentalWarning", jest];
   // --json would print the report too, and without a report nobody knows what ran.
-  const status = await run(process.execPath, [...node, "--testMatch", ...layer.match, ...flags], "stderr");
+  const child = start(process.execPath, [...node, "--testMatch", ...layer.match, ...flags], "stderr");
+  const watch = setInterval(() => {
+    const reported = statSync(report, { throwIfNoEntry: false })?.mtimeMs ?? Infinity;
+    if (Date.now() - reported < END_LIMIT_MS) return;
+    say(`${step}: everything has run, and something that a test left open keeps it from ending: it is ended`);
+    child.kill();
+  }, END_LIMIT_MS / 4);
+  const status = await ended(child).finally(() => clearInterval(watch));
   return readReport(report) ?? { passed: 0, failed: status === 0 ? 0 : 1 };
 }
 
@@ -122,9 +132,12 @@ function readReport(file: string): Tally | undefined {
   };
 }
 
-function run(command: string, args: readonly string[], show: "all" | "stderr" = "all"): Promise<number> {
+function start(command: string, args: readonly string[], show: "all" | "stderr" = "all"): ChildProcess {
+  return spawn(command, args, { stdio: ["ignore", show === "all" ? "inherit" : "ignore", "inherit"] });
+}
+
+function ended(child: ChildProcess): Promise<number> {
   return new Promise((resolve, reject) => {
-    const child = spawn(command, args, { stdio: ["ignore", show === "all" ? "inherit" : "ignore", "inherit"] });
     child.once("error", reject);
     child.once("exit", (code) => resolve(code ?? 1));
   });

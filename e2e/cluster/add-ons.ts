@@ -3,10 +3,9 @@ import { join } from "node:path";
 import type { Access } from "./access.ts";
 import { lastLines, type ManagedProcess, startProcess } from "./child-process.ts";
 import { eventually } from "./condition.ts";
+import { untilEstablished } from "./established.ts";
 import { readManifests, type Parts } from "./parts.ts";
 import { CERT_MANAGER_IMAGE } from "./test-images.ts";
-
-const ESTABLISHED_LIMIT_MS = 60_000;
 
 /** Where ClusterIssuers look for their Secrets. */
 export const CERT_MANAGER_NAMESPACE = "cert-manager";
@@ -15,8 +14,7 @@ export const CERT_MANAGER_NAMESPACE = "cert-manager";
 export async function applyCrds(access: Access, parts: Parts): Promise<void> {
   const manifests = [readManifests(parts.gatewayApiCrds), readManifests(parts.certManagerCrds)].join("\n---\n");
   await access.apply(manifests);
-  const limit = `--timeout=${String(ESTABLISHED_LIMIT_MS / 1000)}s`;
-  await access.kubectl(["wait", "--for=condition=Established", "customresourcedefinitions", "--all", limit]);
+  await untilEstablished(access);
 }
 
 /** Starts cert-manager's controllers against the cluster of `kubeconfig`; resolves when they run. */

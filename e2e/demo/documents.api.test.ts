@@ -2,6 +2,7 @@ import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "@jest/globals";
 import type { Cluster } from "../cluster/driver.ts";
+import { untilEstablished } from "../cluster/established.ts";
 import { readManifests as readFolder } from "../cluster/parts.ts";
 import { testCluster } from "../cluster/shared.ts";
 import { START_LIMIT_MS } from "../harness/harness.ts";
@@ -41,13 +42,7 @@ describe("the manifests in the documentation", () => {
   beforeAll(async () => {
     cluster = await testCluster();
     await cluster.apply(readFolder(join(REPOSITORY, "crds", "out")));
-    await cluster.kubectl([
-      "wait",
-      "--for=condition=Established",
-      "customresourcedefinitions",
-      "--all",
-      "--timeout=60s",
-    ]);
+    await untilEstablished(cluster);
     for (const name of ["shop", "infra", "gatewarden-system"])
       await cluster.apply(JSON.stringify({ apiVersion: "v1", kind: "Namespace", metadata: { name } }));
   }, START_LIMIT_MS);

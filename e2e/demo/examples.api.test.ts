@@ -2,6 +2,7 @@ import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "@jest/globals";
 import type { Cluster } from "../cluster/driver.ts";
+import { untilEstablished } from "../cluster/established.ts";
 import { readManifests as readFolder } from "../cluster/parts.ts";
 import { testCluster } from "../cluster/shared.ts";
 import { type KubeObject, readManifests } from "../harness/api.ts";
@@ -19,8 +20,7 @@ describe("the examples", () => {
   beforeAll(async () => {
     cluster = await testCluster();
     await cluster.apply(readFolder(join(REPOSITORY, "crds", "out")));
-    const crds = ["customresourcedefinitions", "--all", "--timeout=60s"];
-    await cluster.kubectl(["wait", "--for=condition=Established", ...crds]);
+    await untilEstablished(cluster);
     await cluster.apply('{"apiVersion":"v1","kind":"Namespace","metadata":{"name":"shop"}}');
   }, START_LIMIT_MS);
   afterAll(() => cluster.stop());

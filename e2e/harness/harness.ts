@@ -51,7 +51,10 @@ export async function startHarness(options: HarnessOptions = {}): Promise<Harnes
   const ends: (() => Promise<unknown>)[] = [() => rm(directory, { recursive: true, force: true })];
   const atEnd: Harness["atEnd"] = (work) => void ends.push(work);
   const stop = async (): Promise<void> => {
-    for (const end of ends.splice(0).reverse()) await end();
+    const faults: unknown[] = [];
+    // One that fails, because a test left its cluster broken, keeps none of the others' processes.
+    for (const end of ends.splice(0).reverse()) await end().catch((fault: unknown) => faults.push(fault));
+    if (faults.length > 0) throw new AggregateError(faults, `could not end in order: ${faults.map(String).join("; ")}`);
   };
   try {
     const cluster = await (options.ownCluster === true ? startCluster({ driver: "local", say }) : testCluster());

@@ -2,6 +2,7 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { CERT_MANAGER_NAMESPACE } from "../cluster/add-ons.ts";
+import { untilEstablished } from "../cluster/established.ts";
 import type { Cluster } from "../cluster/driver.ts";
 import { readManifests } from "../cluster/parts.ts";
 
@@ -41,7 +42,7 @@ spec: {controllerName: gatewarden.io/gateway-controller}`;
 /** Applies everything with kubectl; doing it again changes nothing. */
 export async function install(cluster: Cluster): Promise<void> {
   await cluster.apply(readManifests(join(REPOSITORY, "crds", "out")));
-  await cluster.kubectl(["wait", "--for=condition=Established", "customresourcedefinitions", "--all", "--timeout=60s"]);
+  await untilEstablished(cluster);
   await cluster.apply(`{"apiVersion":"v1","kind":"Namespace","metadata":{"name":"${OPERATOR_NAMESPACE}"}}`);
   for (const file of ["rbac.yaml", "overrides.yaml", "fallback.yaml"])
     await cluster.apply(readFileSync(join(REPOSITORY, "operator", "deploy", file), "utf8"));

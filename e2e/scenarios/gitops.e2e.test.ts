@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "@jest/globals";
 import { parse, parseAllDocuments } from "yaml";
 import { runCommand } from "../cluster/child-process.ts";
+import { untilEstablished } from "../cluster/established.ts";
 import { gitOpsCommand, gitOpsCrds } from "../cluster/gitops.ts";
 import type { KubeObject } from "../harness/api.ts";
 import { type Harness, START_LIMIT_MS, startHarness } from "../harness/harness.ts";
@@ -137,9 +138,7 @@ describe("Argo CD and Flux", () => {
 
   it("the API server accepts every object of examples/gitops, with the tools' own CRDs", async () => {
     await harness.cluster.apply(await gitOpsCrds());
-    const crds = ["applications.argoproj.io", "kustomizations.kustomize.toolkit.fluxcd.io"];
-    for (const crd of crds)
-      await harness.cluster.kubectl(["wait", "--for=condition=Established", `crd/${crd}`, "--timeout=30s"]);
+    await untilEstablished(harness.cluster);
     for (const namespace of ["argocd", "flux-system", "shop"])
       await harness.cluster.apply(`{"apiVersion":"v1","kind":"Namespace","metadata":{"name":"${namespace}"}}`);
     const files = readdirSync(EXAMPLES, { recursive: true, encoding: "utf8" }).filter((file) => file.endsWith(".yaml"));

@@ -61,7 +61,7 @@ describe("two replicas and an API server that is hurt", () => {
   it(
     "no request fails while it is gone for 20 s, and a new route works within 3 s of its return",
     async () => {
-      traffic = await startTraffic(edge.target(), [{ host: "a.test" }]);
+      traffic = await startTraffic(harness, edge.target(), [{ host: "a.test" }]);
       await chaos.stopApiServer(0);
       const since = performance.now();
       await eventually("20 s", () => performance.now() - since >= GONE_MS, { limitMs: GONE_MS + 5_000 });
@@ -79,7 +79,7 @@ describe("two replicas and an API server that is hurt", () => {
   it(
     "what changed while all stood still, and was compacted, holds within 2 s of their going on",
     async () => {
-      traffic = await startTraffic(edge.target(), [{ host: "a.test" }]);
+      traffic = await startTraffic(harness, edge.target(), [{ host: "a.test" }]);
       const pids = [harness.operator.pid(), second.pid()];
       for (const pid of pids) kill(pid, "SIGSTOP");
       try {

@@ -42,7 +42,7 @@ describe("two replicas", () => {
 
   let traffic: Traffic | undefined;
   const send = async (): Promise<void> => {
-    traffic = await startTraffic(edge.target(), [{ host: "a.test" }]);
+    traffic = await startTraffic(harness, edge.target(), [{ host: "a.test" }]);
   };
   const unnoticed = async (): Promise<void> => {
     const seen = await traffic?.stop();

@@ -50,7 +50,7 @@ describe("an API server that is hurt", () => {
     await shop.apply(httpRoute(name, { hostnames: [`${name}.test`], rules: [rule("orders")] }));
     await setPolicy(name, sections);
   };
-  const traffic = () => startTraffic(edge.target(), [to("a"), to("b"), to("keyed", KEY)]);
+  const traffic = () => startTraffic(harness, edge.target(), [to("a"), to("b"), to("keyed", KEY)]);
 
   it(
     "is not noticed by traffic and proxies while it is gone for a minute, and is followed again once it is back",

@@ -59,7 +59,7 @@ describe("a listener that is renamed", () => {
 
   it("keeps its connections and its policy, and no call fails", async () => {
     const before = await disturbance(edge.envoy);
-    const running = await Promise.all([clear(), secure()].map((target) => startTraffic(target, [keyed])));
+    const running = await Promise.all([clear(), secure()].map((target) => startTraffic(harness, target, [keyed])));
     const without = new Set<string | number>();
     let over = false;
     const strangers = (async () => {

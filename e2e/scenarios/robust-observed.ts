@@ -4,6 +4,7 @@ import { connectHttp1, type RequestSpec, send } from "../client/http1.ts";
 import { connectHttp2 } from "../client/http2.ts";
 import type { Target } from "../client/target.ts";
 import type { EnvoyProcess } from "../envoy/process.ts";
+import type { Harness } from "../harness/harness.ts";
 
 /** Every dynamic resource that a proxy holds: text by type and name. */
 export type Configuration = ReadonlyMap<string, string>;
@@ -78,8 +79,15 @@ export interface Traffic {
 
 const PAUSE_MS = 5;
 
-/** Requests without a break over a held HTTP/1.1 and a held HTTP/2 connection and over new ones; each must be answered with 200. */
-export async function startTraffic(target: Target, requests: readonly RequestSpec[]): Promise<Traffic> {
+/**
+ * Requests without a break over a held HTTP/1.1 and a held HTTP/2 connection and over new ones; each must be answered with 200. It ends with the
+ * harness at the latest: also where a test fails before it stops it.
+ */
+export async function startTraffic(
+  { atEnd }: Pick<Harness, "atEnd">,
+  target: Target,
+  requests: readonly RequestSpec[],
+): Promise<Traffic> {
   const held = [await connectHttp1(target), await connectHttp2(target)];
   const ways = [...held.map(({ request }) => request), (spec: RequestSpec) => send(target, spec)];
   const failures: string[] = [];
@@ -96,13 +104,13 @@ export async function startTraffic(target: Target, requests: readonly RequestSpe
     }
   };
   const loops = ways.map(loop);
-  return {
-    stop: async () => {
-      stopped = true;
-      await Promise.all(loops);
-      if (held.some(({ closed }) => closed())) failures.push("a held connection was closed");
-      for (const { close } of held) close();
-      return { sent, failures };
-    },
+  const stop: Traffic["stop"] = async () => {
+    stopped = true;
+    await Promise.all(loops);
+    if (held.some(({ closed }) => closed())) failures.push("a held connection was closed");
+    for (const { close } of held) close();
+    return { sent, failures };
   };
+  atEnd(stop);
+  return { stop };
 }

@@ -33,7 +33,7 @@ describe("references that change", () => {
     async () => {
       await guard(shop, "moving", keysOf(0));
       const headers = bearer(signer.token(claimsFor(CORP, "shop")));
-      const traffic = await startTraffic(edge.target(), [{ host: "moving.test", headers }]);
+      const traffic = await startTraffic(harness, edge.target(), [{ host: "moving.test", headers }]);
       for (let version = 1; version <= EDITS; version += 1) {
         await shop.apply(
           apiPolicy("moving", { kind: "HTTPRoute", name: "moving" }, { authentication: keysOf(version) }),

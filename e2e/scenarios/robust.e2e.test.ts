@@ -132,7 +132,7 @@ describe("while things change", () => {
       { host: "keyed.test", headers: KEY },
       ...Array.from({ length: SERVED }, (_, n) => ({ host: `served-${String(n)}.test` })),
     ];
-    const traffic = await startTraffic(edge.target(), requests);
+    const traffic = await startTraffic(harness, edge.target(), requests);
     await harness.operator.stop(0);
     await eventually(
       "the proxy has noticed",

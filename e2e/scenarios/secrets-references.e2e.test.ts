@@ -129,7 +129,9 @@ describe("references", () => {
     await shop.apply(guarded("steady", { apiKey: {} }));
     await addConsumer(shop, "steady", "k-steady");
     await becomes(edge, "steady", { "x-api-key": "k-steady" }, "200");
-    const running = await startTraffic(edge.target(), [{ host: "steady.test", headers: { "x-api-key": "k-steady" } }]);
+    const running = await startTraffic(harness, edge.target(), [
+      { host: "steady.test", headers: { "x-api-key": "k-steady" } },
+    ]);
     await shy.remove("RoleBinding", "gatewarden-secrets");
     await becomes(shyEdge, "there", hmac, CLOSED);
     await becomes(shyEdge, "keyed", { "x-api-key": "k-shy" }, REFUSED);

@@ -65,7 +65,7 @@ it(
   "is renewed three times, and nobody notices",
   async () => {
     const streams = (): Promise<number> => edge.envoy.admin.stat("grpc.gatewarden-xds.streams_total");
-    const [before, traffic] = [await streams(), await startTraffic(edge.target(), [{ host: "a.test" }])];
+    const [before, traffic] = [await streams(), await startTraffic(harness, edge.target(), [{ host: "a.test" }])];
     try {
       for (let round = 0; round < ROUNDS; round++) {
         const shown = await serial();

@@ -7,8 +7,11 @@ import type { Output, ResourceChange, StatusChange } from "@gatewarden/core/worl
 import type { Clock } from "./clock.ts";
 import { keyText } from "./kube/kinds.ts";
 
-/** One read takes some 10 ms; an API server that does not answer must not keep other changes from the proxies. */
-const LONGEST_HOLD_MS = 300;
+/**
+ * One read takes some 10 ms, on a machine with much to do some hundreds. An API server that does not answer must not keep other changes from
+ * the proxies: half of the 2 s within which what was revoked has to be closed.
+ */
+const LONGEST_HOLD_MS = 1_000;
 
 export type Published = Pick<Output, "resources" | "statuses">;
 

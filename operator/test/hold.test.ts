@@ -45,7 +45,7 @@ describe("what an evaluation put out", () => {
   test("waits for a moment only", async () => {
     reading = true;
     hold(output(scope("a", { closed: true })));
-    await clock.advance(200);
+    await clock.advance(900);
     hold(output(scope("b", { closed: false })));
     await clock.advance(99);
     expect(published).toEqual([]);
