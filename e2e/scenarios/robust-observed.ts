@@ -1,5 +1,6 @@
 /** What the robustness scenarios watch while something breaks: a proxy's whole configuration, and traffic that must not notice. */
 import { setTimeout as wait } from "node:timers/promises";
+import type { Answer } from "../client/answer.ts";
 import { connectHttp1, type RequestSpec, send } from "../client/http1.ts";
 import { connectHttp2 } from "../client/http2.ts";
 import type { Target } from "../client/target.ts";
@@ -93,12 +94,15 @@ export async function startTraffic(
   const failures: string[] = [];
   let sent = 0;
   let stopped = false;
-  const loop = async (ask: (spec: RequestSpec) => Promise<{ readonly status: number }>): Promise<void> => {
+  const loop = async (ask: (spec: RequestSpec) => Promise<Answer>): Promise<void> => {
     while (!stopped) {
       for (const spec of requests) {
         sent += 1;
-        const said = await ask(spec).then(({ status }) => String(status), String);
-        if (said !== "200") failures.push(`${spec.host ?? ""}${spec.path ?? "/"}: ${said}`);
+        const said = await ask(spec).then(
+          ({ status, body }) => (status === 200 ? "" : `${String(status)} ${body}`),
+          String,
+        );
+        if (said !== "") failures.push(`${spec.host ?? ""}${spec.path ?? "/"}: ${said}`);
       }
       await wait(PAUSE_MS);
     }
