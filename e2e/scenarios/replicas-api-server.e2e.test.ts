@@ -8,7 +8,7 @@ import type { ControlPlaneChaos } from "../cluster/driver.ts";
 import { type Harness, START_LIMIT_MS, startHarness } from "../harness/harness.ts";
 import { type OperatorHandle, startOperator } from "../harness/operator.ts";
 import type { GatewayHandle, Tenant } from "../harness/tenant.ts";
-import { API_KEY, apiPolicy, OPEN_TO_ALL } from "./policies-manifest.ts";
+import { addConsumer, API_KEY, apiPolicy, OPEN_TO_ALL } from "./policies-manifest.ts";
 import { startTraffic, type Traffic } from "./robust-observed.ts";
 import { httpRoute, rule, untilAnswered } from "./routes-manifest.ts";
 
@@ -16,6 +16,8 @@ const GONE_MS = 20_000;
 const NEW_ROUTE_LIMIT_MS = 3_000;
 const CAUGHT_UP_LIMIT_MS = 2_000;
 const LIMIT_MS = 120_000;
+/** A call that depends on a Secret: an API server that starts refuses everybody for a moment, which must not close it. */
+const KEYED = { host: "keyed.test", headers: { "x-api-key": "k-erp-1" } };
 
 describe("two replicas and an API server that is hurt", () => {
   let harness: Harness;
@@ -37,6 +39,11 @@ describe("two replicas and an API server that is hurt", () => {
     edge = await shop.gateway();
     for (const name of ["a", "b"]) await addRoute(name);
     for (const name of ["a", "b"]) await untilAnswered(edge.target(), { host: `${name}.test` }, "orders");
+    await addConsumer(shop, "erp", KEYED.headers["x-api-key"]);
+    await addRoute("keyed");
+    await setPolicy("keyed", API_KEY);
+    await untilAnswered(edge.target(), { host: KEYED.host }, 401);
+    await untilAnswered(edge.target(), KEYED, "orders");
     await edge.addProxy({ xdsAddress: second.xdsAddress });
   }, START_LIMIT_MS);
   afterEach(async () => {
@@ -61,7 +68,7 @@ describe("two replicas and an API server that is hurt", () => {
   it(
     "no request fails while it is gone for 20 s, and a new route works within 3 s of its return",
     async () => {
-      traffic = await startTraffic(harness, edge.target(), [{ host: "a.test" }]);
+      traffic = await startTraffic(harness, edge.target(), [{ host: "a.test" }, KEYED]);
       await chaos.stopApiServer(0);
       const since = performance.now();
       await eventually("20 s", () => performance.now() - since >= GONE_MS, { limitMs: GONE_MS + 5_000 });
@@ -79,7 +86,7 @@ describe("two replicas and an API server that is hurt", () => {
   it(
     "what changed while all stood still, and was compacted, holds within 2 s of their going on",
     async () => {
-      traffic = await startTraffic(harness, edge.target(), [{ host: "a.test" }]);
+      traffic = await startTraffic(harness, edge.target(), [{ host: "a.test" }, KEYED]);
       const pids = [harness.operator.pid(), second.pid()];
       for (const pid of pids) kill(pid, "SIGSTOP");
       try {

@@ -35,7 +35,7 @@ export interface LeaderElectionOptions {
   readonly hasEnded?: (identity: string) => boolean;
   /** Where other replicas find this one; undefined while they cannot. */
   readonly address?: () => string | undefined;
-  /** The API server answers again after it did not. */
+  /** The API server answers again after it did not. One that still refuses (403, 503) has not read its own roles or paths yet. */
   readonly onReturn?: () => void;
   /** `after`: another process held the lease before, and others may still be on their way from it to this one. */
   readonly onChange: (leads: boolean, after: boolean) => void;
@@ -101,7 +101,7 @@ export function startLeaderElection(options: LeaderElectionOptions): LeaderElect
   const attempt = async (): Promise<boolean> => {
     const began = clock.elapsed();
     const got = await client.get(path, { signal: stopping.signal });
-    const answered = got.ok || got.failure.status !== 0;
+    const answered = got.ok || got.failure.status === 404;
     if (answered && away) options.onReturn?.();
     away = !answered;
     if (!got.ok && got.failure.status !== 404) {

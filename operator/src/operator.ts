@@ -125,7 +125,7 @@ export async function startOperator(parts: OperatorParts): Promise<Operator> {
     hasEnded: endedOnThisMachine,
     // Everybody waits by itself, the longer the longer it was away; the lease is asked for each second.
     onReturn() {
-      for (const reflector of reflectors) reflector.wake();
+      for (const reflector of reflectors) reflector.wake("returning");
       referenced.wake();
     },
     onChange(leads, after) {

@@ -11,6 +11,7 @@ describe("the lease", () => {
   let clock: ManualClock;
   let stored: KubeObject | undefined;
   let away: boolean;
+  let starting: boolean;
   let api: FakeClient;
   let version: number;
 
@@ -30,10 +31,10 @@ describe("the lease", () => {
   beforeEach(() => {
     clock = createManualClock();
     stored = undefined;
-    away = false;
+    [away, starting] = [false, false];
     version = 0;
     api = createFakeClient(({ verb, body }) => {
-      if (away) return failure(0, "NoAnswer");
+      if (away) return starting ? failure(403) : failure(0, "NoAnswer");
       if (verb === "get") return stored === undefined ? failure(404) : { ok: true, value: stored };
       const fresh =
         verb === "create" ? stored === undefined : stored?.metadata.resourceVersion === body?.metadata.resourceVersion;
@@ -137,6 +138,9 @@ describe("the lease", () => {
     await clock.advance(10_000);
     away = true;
     await clock.advance(20_000);
+    starting = true; // it answers, and has not read its roles
+    await clock.advance(5_000);
+    expect(returns).toEqual([]);
     away = false;
     const since = clock.elapsed();
     await clock.advance(10_000);

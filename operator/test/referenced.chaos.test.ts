@@ -22,12 +22,14 @@ let referenced: Referenced;
 let last: Map<string, Change>;
 let denied: string | undefined; // namespace
 let review: number; // how a question is answered: 201, or a failure
+let starting: boolean; // everything is refused
 
 beforeEach(async () => {
   server = await startFakeApiServer();
   last = new Map();
   denied = undefined;
   review = 201;
+  starting = false;
   for (const { namespace, name } of keys) server.put(SECRETS, { metadata: { namespace, name }, data: { key: "a" } });
   server.setFault(({ watch, path, request, response }) => {
     const answer = (status: number, body: object): true => {
@@ -35,6 +37,7 @@ beforeEach(async () => {
       response.end(JSON.stringify(body));
       return true;
     };
+    if (starting) return answer(403, { reason: "Forbidden" });
     if (path !== REVIEWS)
       return !watch && path === `/api/v1/namespaces/${denied}/secrets` && answer(403, { reason: "Forbidden" });
     const chunks: Buffer[] = [];
@@ -96,6 +99,17 @@ it.each([403, 500])("are kept where a question is answered with %s: nothing is k
   await until(() => questions() > before[0] + 4, "questions");
   expect(state()).toEqual(["a/one true", "a/two true", "b/one true", "b/two true"]);
   expect(lists()).toBe(before[1]);
+});
+
+it("are kept while an API server starts that refuses everything, the question too", async () => {
+  const before = lists();
+  starting = true;
+  server.endWatches("reset");
+  await until(() => lists() >= before + keys.length, "lists that are refused");
+  expect(state()).toEqual(["a/one true", "a/two true", "b/one true", "b/two true"]);
+  starting = false;
+  await until(() => server.watchers() === keys.length, "the watches");
+  expect(state()).toEqual(["a/one true", "a/two true", "b/one true", "b/two true"]);
 });
 
 it("cost one question for each namespace and round, and no list", async () => {

@@ -311,10 +311,49 @@ describe.each(["http1", "http2"] as const)("a reflector over %s", (protocol) => 
     expect(reflector.state()).toBe("synced");
   });
 
-  it("keeps what it knows when its rights are taken away", async () => {
+  it("takes nothing out of service while an API server starts that has not read its roles yet", async () => {
     start();
     await until(() => server.watchers() === 1, "a watch");
-    server.setFault(answer(403));
+    reports = [];
+    const states: string[] = [];
+    server.setFault((context) => {
+      states.push(reflector.state());
+      return answer(403)(context); // the question whether it is so, too
+    });
+    server.endWatches("reset");
+    await until(() => server.requests.filter(({ path }) => path !== SERVICES).length >= 3, "three questions");
+    server.setFault(undefined);
+    server.put(SERVICES, service("meanwhile", "x"));
+    await settled();
+    expect(new Set(states)).toEqual(new Set(["synced"]));
+    expect(reports.map(({ key }) => key.name)).toEqual(["meanwhile"]);
+  });
+
+  it("is back soon where a returning API server says 5 s for a path that it does not have yet", async () => {
+    start({ longestBackoffMs: 60_000 });
+    await until(() => server.watchers() === 1, "a watch");
+    server.setFault(answer(503, { "retry-after": "60" }));
+    server.endWatches("reset");
+    await until(() => notes.get("failure") === 1, "a failure");
+    reflector.wake("returning");
+    await until(() => (notes.get("failure") ?? 0) >= 4, "more failures");
+    server.setFault(undefined);
+    server.put(SERVICES, service("back", "x"));
+    await settled();
+  });
+
+  it.each([
+    ["the API server says so", "review"],
+    ["nobody says otherwise for long enough", "time"],
+  ])("keeps what it knows when its rights are taken away, as %s", async (_how, how) => {
+    start(how === "time" ? { deniedMs: 200 } : {});
+    await until(() => server.watchers() === 1, "a watch");
+    server.setFault((context) => {
+      if (how === "time" || context.path === SERVICES) return answer(403)(context);
+      context.response.writeHead(201, { "content-type": "application/json" });
+      context.response.end(JSON.stringify({ status: { allowed: false } }));
+      return true;
+    });
     server.endWatches("close");
     await until(() => reflector.state() === "denied", "denied");
     expect(cache.size).toBe(10);

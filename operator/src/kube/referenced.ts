@@ -5,7 +5,7 @@
 import type { Change, KubeObject, ObjectKey } from "@gatewarden/core/world.ts";
 import type { Clock } from "../clock.ts";
 import type { Log } from "../log.ts";
-import { mayStillWatch } from "./access-review.ts";
+import { isDenied } from "./access-review.ts";
 import type { KubeClient } from "./client.ts";
 import { keyText, REFERENCED_KINDS } from "./kinds.ts";
 import { startReflector, type Reflector, type ReflectorLimits } from "./reflector.ts";
@@ -78,8 +78,10 @@ export function createReferenced(options: ReferencedOptions): Referenced {
     scheduleProbe();
   };
   const ask = async (entry: Entry): Promise<void> => {
+    const { namespace, name } = entry.key;
     // Only a hint: whether it is so says the list that follows.
-    if (!(await mayStillWatch(client, "secrets", entry.key))) entry.reflector?.recheck();
+    if (await isDenied(client, { verb: "watch", group: "", resource: "secrets", namespace, name }))
+      entry.reflector?.recheck();
   };
   const scheduleProbe = (): void => {
     cancelProbe ??= clock.after(PROBE_EVERY_MS * (0.9 + clock.random() * 0.2), probe);

@@ -5,7 +5,8 @@
 import type { Change, KubeObject, ObjectKey } from "@gatewarden/core/world.ts";
 import { sleep, type Clock } from "../clock.ts";
 import { errorText, type Log } from "../log.ts";
-import { createBackoff, type Backoff } from "./backoff.ts";
+import { createDenial } from "./access-review.ts";
+import { createBackoff } from "./backoff.ts";
 import type { ApiFailure, KubeClient, ListPage, WatchEvent } from "./client.ts";
 import { apiVersion, collectionPath, markOf, strip, type KindInfo } from "./kinds.ts";
 
@@ -45,6 +46,7 @@ export interface ReflectorLimits {
   readonly longestBackoffMs: number;
   readonly spacingMs: number; // the least time between two watches or lists that ended at once
   readonly settledMs: number; // a watch that lived that long ends a row of failures
+  readonly deniedMs: number; // a 403 that nobody explains is believed after that long
 }
 
 const DEFAULT_LIMITS: ReflectorLimits = {
@@ -56,6 +58,7 @@ const DEFAULT_LIMITS: ReflectorLimits = {
   longestBackoffMs: 30_000,
   spacingMs: 1_000,
   settledMs: 10_000,
+  deniedMs: 10_000,
 };
 
 /** So many failed watches in a row mean that the version which they resume from is no good (an etcd restored from a backup). */
@@ -64,10 +67,13 @@ const FAILURES_BEFORE_LIST = 3;
 /** A kind that is not there, or not allowed, is asked for again that often. */
 export const CALM_RETRY_MS = 30_000;
 
+/** An API server that answers again takes at most that long until it has every path. */
+const RETURN_MS = 20_000;
+
 export interface Reflector {
   readonly state: () => ReflectorState;
-  /** Ends a wait (denied, absent, backoff) now. */
-  wake(): void;
+  /** Ends a wait (denied, absent, backoff) now. `returning`: the API server was away, so failures are tried again soon for a while. */
+  wake(why?: "returning"): void;
   /** Ends a watch that runs and lists again: is what it tells still ours to read? */
   recheck(): void;
   /** Resolves when nothing more will be sent or reported. */
@@ -98,6 +104,9 @@ export function startReflector(options: ReflectorOptions): Reflector {
   const path = collectionPath(kind, options.namespace ?? "");
   const selector = options.name === undefined ? undefined : `metadata.name=${options.name}`;
   const backoff = createBackoff(clock, limits.firstBackoffMs, limits.longestBackoffMs);
+  const { group, plural: resource } = kind;
+  const access = { verb: "list", group, resource, namespace: options.namespace ?? "", name: options.name } as const;
+  const denial = createDenial(client, clock, access, limits.deniedMs);
   let state: ReflectorState = "starting";
   let wakeUp = new AbortController();
   let absentLists = 0;
@@ -325,18 +334,21 @@ export function startReflector(options: ReflectorOptions): Reflector {
       if (result.ok) {
         dropUnseen(result.seen);
         absentLists = 0;
+        denial.over();
         enter("synced");
         await follow(result.version);
         continue;
       }
-      await afterFailedList(result.failure, backoff);
+      await afterFailedList(result.failure);
     }
     enter("stopped");
   };
 
-  const afterFailedList = async (failure: ApiFailure, waits: Backoff): Promise<void> => {
+  const afterFailedList = async (failure: ApiFailure): Promise<void> => {
     const { status, reason, message } = failure;
-    if (status === 404 || status === 403) {
+    if (status !== 403) denial.over();
+    const denied = status === 403 && (state === "denied" || (await denial.believed(stopping.signal)));
+    if (status === 404 || denied) {
       // A whole kind is forgotten only when the server says twice that it does not know it; lost rights alone take nothing out of service.
       absentLists = status === 404 ? absentLists + 1 : 0;
       if (options.name !== undefined || absentLists >= 2) clear();
@@ -353,7 +365,7 @@ export function startReflector(options: ReflectorOptions): Reflector {
     }
     note("failure");
     log.warn("a list failed and is tried again", { kind: kind.kind, status, reason, error: message });
-    await pause(waits.next(failure));
+    await pause(backoff.next(failure));
   };
 
   const running = run().catch((error: unknown) => {
@@ -362,8 +374,9 @@ export function startReflector(options: ReflectorOptions): Reflector {
   });
   return {
     state: () => state,
-    wake() {
+    wake(why) {
       backoff.reset(); // what comes next is the first failure of its row: a returning API server says 429 for a moment
+      if (why === "returning") backoff.hurry(RETURN_MS);
       wakeUp.abort();
     },
     recheck: () => endWatch?.(),
