@@ -30,7 +30,7 @@ async function answerScopes(client: AdsClient, done: () => boolean): Promise<Map
     for (const text of texts) expect(refused).not.toContain(text);
     if (texts.some((text) => text.includes("bad"))) {
       if (texts.length === 1) refused.push(...texts);
-      client.nack(response, "missing ]: [");
+      client.nack(response, "missing ]: [\n"); // Envoy's own text of a regular expression ends like this
       await pause(client);
       continue;
     }

@@ -66,7 +66,8 @@ export function decodeRequest(protocol: Protocol, bytes: Uint8Array): Request {
     typeUrl: raw.typeUrl,
     node: raw.node === undefined ? undefined : nodeOf(raw.node),
     nonce: raw.responseNonce,
-    error: raw.errorDetail?.message,
+    // Envoy ends some of its texts in a line break.
+    error: raw.errorDetail?.message.trimEnd(),
     names:
       protocol === "delta"
         ? { protocol, subscribe: raw.resourceNamesSubscribe ?? [], unsubscribe: raw.resourceNamesUnsubscribe ?? [] }
