@@ -22,6 +22,8 @@ export interface Problem {
    * refused; the rest of the section holds. A warning takes nothing away.
    */
   readonly severity?: "error" | "unmet" | "pending" | "warning";
+  /** One listener cannot do it and another can: where the section acts by another listener of the same Gateway, it is a warning. */
+  readonly perListener?: true;
   /** A key that this version does not know: it closes the targets in every section, whatever the policy says about failures (api.md). */
   readonly unknown?: true;
 }

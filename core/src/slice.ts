@@ -294,6 +294,7 @@ export interface RouteContext {
   readonly sources: readonly Source[]; // all that took part in a merge, nearest first
   /** The listener's effective mtls.client mode: client certificates can only be asked for where it is not Off. */
   readonly clientCertificates: "Strict" | "Optional" | "Off";
+  readonly listener: string; // its name in the Gateway
   readonly tls: boolean;
   readonly audit: boolean; // evaluate beside, deny nothing
   /** Lower-case names of headers in which this route takes credentials, from all its sections. */
@@ -349,8 +350,10 @@ export interface Slice<K extends SectionKey = SectionKey, S = never, M = unknown
   /** Whether nothing of a farther route-level section is left beside this one: then a broken farther one closes nothing here. */
   replaces?(near: M): boolean;
   route?(model: M, context: RouteContext): RoutePiece;
-  /** Why the section cannot act on this route (reason UnsupportedForTarget); the engine then closes it (503). Absent or empty: it can. */
+  /** Why the section cannot act on this route (reason UnsupportedForTarget); the engine then closes it (503). Absent, empty or warnings: it can. */
   unsupported?(model: M, context: RouteContext): readonly Problem[];
+  /** Only `authentication`: whether it wants client certificates, for which it needs the listener (`Problem.perListener`). */
+  wantsCertificates?(model: M): boolean;
   /** Only `rateLimit`: limits of which every proxy lets as much pass; status shows what that makes in all. */
   perProxy?(model: M): readonly PerProxyLimit[];
   /** Header names that only we may set: the engine strips a client's copy on every route of the policy's namespace (of the Gateway, for its policies). */

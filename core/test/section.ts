@@ -28,6 +28,7 @@ export function routeOf(source: Source, context: Partial<RouteContext> = {}): Ro
     source,
     sources: [source],
     clientCertificates: "Off",
+    listener: "http",
     tls: false,
     audit: false,
     ...context,

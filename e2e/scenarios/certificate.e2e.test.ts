@@ -229,6 +229,54 @@ describe("client certificates", () => {
     spoofed.close();
   });
 
+  it("pass by the listeners that ask for them and nowhere else, where a route has several; a key beside passes by all", async () => {
+    const alone = { clientCertificate: { identities: IDENTITIES } };
+    const parentRefs = ["http", "optional", "plain"].map((sectionName) => ({ name: "edge", sectionName }));
+    const objects = (name: string, authentication: object) => [
+      httpRoute(name, { parentRefs, rules: [rule("orders", { path: { type: "PathPrefix", value: `/${name}` } })] }),
+      apiPolicy(name, { kind: "HTTPRoute", name }, { authentication }),
+    ];
+    await shop.enforce([...objects("several", alone), ...objects("beside", { ...alone, apiKey: {} })]);
+    const key = { "x-api-key": "k-certs" };
+    const calls = async (path: string): Promise<unknown> => {
+      const target = { host: "any.test", path };
+      return {
+        optional: [await verdict("optional", erp, path), await verdict("optional", undefined, path, key)],
+        plain: [await verdict("plain", erp, path), await verdict("plain", undefined, path, key)],
+        http: [
+          verdictOf(await send(edge.target(), target)),
+          verdictOf(await send(edge.target(), { ...target, headers: key })),
+        ],
+      };
+    };
+    expect(await calls("/several")).toEqual({
+      optional: ["200", NO_CREDENTIAL],
+      plain: [CLOSED, CLOSED],
+      http: [CLOSED, CLOSED],
+    });
+    expect(await calls("/beside")).toEqual({
+      optional: ["200", "200"],
+      plain: [NO_CREDENTIAL, "200"],
+      http: [NO_CREDENTIAL, "200"],
+    });
+    const closed = await send(edge.target(), { host: "any.test", path: "/several" });
+    expect([closed.problem().policy, closed.problem().detail]).toEqual([
+      `${shop.namespace}/several#authentication`,
+      expect.stringContaining("listener http, which asks for no client certificate"),
+    ]);
+    const offered = await send(edge.target(), { host: "any.test", path: "/beside" });
+    expect(offered.header("www-authenticate")).not.toMatch(/ClientCertificate/);
+    const { message } = await shop.waitFor("ApiPolicy", "several", "Accepted", { status: "True" });
+    for (const listener of ["http", "plain"])
+      expect(message).toContain(
+        `nobody can authenticate by listener ${listener}, which asks for no client certificate`,
+      );
+    await shop.waitFor("ApiPolicy", "beside", "Accepted", {
+      status: "True",
+      message: /listener http asks for no client certificate: there the other methods alone count/,
+    });
+  });
+
   it.each(["http", "plain"])(
     "cannot be asked for on a listener without client certificates (%s): the route closes, and says why",
     async (listener) => {

@@ -198,9 +198,10 @@ function sectionProblems(
 }
 
 function placeProblems(policy: ParsedApiPolicy, gateway: string, { wiring }: PolicyReads): readonly Problem[] {
+  const elsewhere = wiring.certifiedOn.get(policyId(policy)).has(gateway);
   return [...wiring.placeProblems.get(policyId(policy))]
     .filter(([place]) => place.startsWith(`${gateway}\n`))
-    .map(([, problem]) => problem);
+    .map(([, problem]) => (elsewhere && problem.perListener === true ? { ...problem, severity: "warning" } : problem));
 }
 
 /** Sections that an older policy has at the same target. */

@@ -241,6 +241,7 @@ function giveNeeds(
     }
     for (const change of output.certificates)
       give(wiring.certificates, `${change.namespace}/${change.name}`, "", change);
+    for (const policy of output.certified) give(wiring.certifiedOn, policy, gateway, true);
     for (const { policy, problem } of output.problems) {
       give(wiring.placeProblems, policy, joinKey(gateway, hcm, pattern, String(at)), problem);
     }

@@ -72,6 +72,8 @@ export interface RuleOutput {
   readonly certificates: readonly CertificateChange[];
   /** What only this place shows, by policy (`namespace/name`). */
   readonly problems: readonly { readonly policy: string; readonly problem: Problem }[];
+  /** Policies (`namespace/name`) that want client certificates, and get them here. */
+  readonly certified: readonly string[];
 }
 
 const nothing = {
@@ -86,7 +88,7 @@ const nothing = {
 } as const;
 
 /** What becomes of a rule before anything is said in Envoy's words. */
-export type RuleDecision = Pick<RuleOutput, "problems"> &
+export type RuleDecision = Pick<RuleOutput, "problems" | "certified"> &
   (
     | { readonly answer: Answer } // closed, or nobody says who may call
     | { readonly answer?: never; readonly usable: readonly Effective[]; readonly contextOf: ContextOf }
@@ -96,22 +98,27 @@ export function decideRule(input: RuleInput): RuleDecision {
   const { verdict } = input;
   const contextOf = contextsOf(input);
   const unsupported = unsupportedSections(verdict.sections, contextOf);
-  const problems = unsupported.map(({ policy, problem }) => ({ policy, problem }));
+  const found = {
+    problems: unsupported.map(({ policy, problem }) => ({ policy, problem })),
+    certified: input.clientCertificates === "Off" ? [] : certifiedPolicies(verdict.sections),
+  };
   const [closed] = [...verdict.closed, ...unsupported.flatMap(({ closes }) => closes ?? [])];
-  if (closed !== undefined) return { problems, answer: closedAnswer(closed.policy, closed.detail) };
+  if (closed !== undefined) return { ...found, answer: closedAnswer(closed.policy, closed.detail) };
   const authenticated = verdict.sections.some(
     ({ slice, enforced }) => slice.key === "authentication" && enforced !== undefined,
   );
-  if (!authenticated && input.requirePolicy) return { problems, answer: NO_POLICY };
-  const usable = verdict.sections.filter(({ slice }) => !unsupported.some((one) => one.section === slice.key));
-  return { problems, usable, contextOf };
+  if (!authenticated && input.requirePolicy) return { ...found, answer: NO_POLICY };
+  const unusable = unsupported.filter(({ problem }) => problem.severity !== "warning");
+  const usable = verdict.sections.filter(({ slice }) => !unusable.some((one) => one.section === slice.key));
+  return { ...found, usable, contextOf };
 }
 
 export function translateRule(input: RuleInput): RuleOutput {
   const { rule } = input;
   const decision = decideRule(input);
-  const { problems } = decision;
-  if (decision.answer !== undefined) return { ...nothing, problems, matches: answered(input, decision.answer) };
+  const { problems, certified } = decision;
+  if (decision.answer !== undefined)
+    return { ...nothing, problems, certified, matches: answered(input, decision.answer) };
   const { usable, contextOf } = decision;
   const pieces = usable.map((effective): SlicePiece => ({
     slice: effective.slice,
@@ -122,10 +129,11 @@ export function translateRule(input: RuleInput): RuleOutput {
   const branches = drafts(pieces);
   const faulty = branches.map(({ slots }) => configFault(slots)).find((fault) => fault !== undefined);
   if (faulty !== undefined)
-    return { ...nothing, problems, matches: answered(input, closedAnswer(idOf(input.route), faulty)) };
+    return { ...nothing, problems, certified, matches: answered(input, closedAnswer(idOf(input.route), faulty)) };
 
   return {
     problems: [...problems, ...backends.problems],
+    certified,
     matches: rule.matches.map((match, at) => matchRoutes(input, match, at, branches, backends)),
     clusters: backends.clusters,
     services: backends.services,
@@ -166,6 +174,7 @@ function contextsOf({ route, gateway, listener, clientCertificates, verdict }: R
       source: sources[0],
       sources,
       clientCertificates,
+      listener: listener.name,
       tls: listener.protocol === "HTTPS",
       audit,
       credentialHeaders,
@@ -193,9 +202,16 @@ function unsupportedSections(sections: readonly Effective[], contextOf: ContextO
         section: slice.key,
         policy: `${source.namespace}/${source.name}`,
         problem,
-        closes: slice.closes ? { policy: source.text, detail: problem.message } : undefined,
+        closes:
+          slice.closes && problem.severity !== "warning" ? { policy: source.text, detail: problem.message } : undefined,
       }));
   });
+}
+
+function certifiedPolicies(sections: readonly Effective[]): readonly string[] {
+  return sections.flatMap(({ slice, enforced }) =>
+    enforced !== undefined && slice.wantsCertificates?.(enforced.model) === true ? [idOf(enforced.sources[0])] : [],
+  );
 }
 
 function pieceOf(effective: Effective, contextOf: ContextOf): RoutePiece {

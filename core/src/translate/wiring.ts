@@ -23,6 +23,7 @@ export interface Wiring {
   readonly named: Relation<JsonObject>; // by gateway, type and name; member ""
   readonly certificates: Relation<CertificateChange>; // by namespace/name; member ""
   readonly placeProblems: Relation<Problem>; // by policy: what only a place shows
+  readonly certifiedOn: Relation<true>; // by policy: Gateways with a listener that asks for the client certificates that it wants
   readonly gatewaysByService: Relation<true>; // Gateways whose routes call a Service
   readonly consumersOn: Relation<true>; // by namespace: Gateways whose proxies hold credentials of its consumers
   readonly grantsOn: Relation<true>; // by ApiGrant: Gateways whose proxies ask for it
@@ -46,6 +47,7 @@ export function createWiring(graph: Graph): Wiring {
     named: graph.relation("named-by-name"),
     certificates: graph.relation("certificates-by-name"),
     placeProblems: graph.relation("problems-by-policy"),
+    certifiedOn: graph.relation("certified-on-gateways"),
     gatewaysByService: graph.relation("gateways-by-service"),
     consumersOn: graph.relation("consumers-on-gateways"),
     grantsOn: graph.relation("grants-on-gateways"),

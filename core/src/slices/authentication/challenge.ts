@@ -2,11 +2,12 @@
 import type { Model } from "./model.ts";
 import type { Place } from "./place.ts";
 
-export function challengeOf(model: Model, realm: string): string {
+/** `certificates`: whether the listener asks for them; else none can come. */
+export function challengeOf(model: Model, realm: string, certificates: boolean): string {
   const tokens = model.issuers.length === 0 ? [] : [`Bearer realm="${realm}"`];
   const keys = (model.apiKey?.places ?? []).map((place) => `ApiKey realm="${realm}", ${where(place)}`);
   const basic = model.basic === undefined ? [] : [`Basic realm="${realm}", charset="UTF-8"`];
-  const certificate = model.identities === undefined ? [] : [`ClientCertificate realm="${realm}"`];
+  const certificate = model.identities === undefined || !certificates ? [] : [`ClientCertificate realm="${realm}"`];
   return [...tokens, ...keys, ...basic, ...certificate].join(", ");
 }
 

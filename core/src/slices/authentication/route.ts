@@ -32,7 +32,7 @@ export function routePiece(model: Model, around: RouteContext): RoutePiece {
   if (model.mode === "Public") return { metadata: { authentication: context.source.text } };
   if (model.mode === "Undecided")
     return { metadata: { authentication: context.source.text }, refuse: undecided(model) };
-  const challenge = challengeOf(model, realmOf(context));
+  const challenge = challengeOf(model, realmOf(context), context.clientCertificates !== "Off");
   const metadata = { authentication: context.source.text, challenge, ...rolesOf(model.issuers) };
   const attempts = attemptsOf(model, context);
   const gateway = distinctEntries(attempts.flatMap(({ piece }) => piece.gateway ?? []));

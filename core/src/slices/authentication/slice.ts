@@ -10,6 +10,7 @@ import { resolve } from "./resolve.ts";
 import { routePiece } from "./route.ts";
 import { cel, schema, type Spec } from "./schema.ts";
 import { tighten } from "./tighten.ts";
+import { unsupported } from "./unsupported.ts";
 import { validate } from "./validate.ts";
 
 export const authentication: Slice<"authentication", Spec, Model> = {
@@ -30,17 +31,8 @@ export const authentication: Slice<"authentication", Spec, Model> = {
   route: routePiece,
   evaluate,
   shown,
-  unsupported: (model, { clientCertificates }) =>
-    model.identities === undefined || clientCertificates !== "Off"
-      ? []
-      : [
-          {
-            reason: "UnsupportedForTarget",
-            path: "spec.authentication.clientCertificate",
-            message: "the listener asks for no client certificate",
-            fix: "set mtls.client on the listener or Gateway",
-          },
-        ],
+  unsupported,
+  wantsCertificates: ({ identities }) => identities !== undefined,
   identityHeaders: ({ issuers, apiKey, basic, certificateHeader }) => [
     ...new Set(
       [
