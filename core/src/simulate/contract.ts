@@ -90,6 +90,8 @@ export interface Pass {
   readonly rule?: string;
   /** `limits` and `identifiedLimits`: what counts this request. */
   readonly counts?: readonly CountedLimit[];
+  /** What the section looks at in a later phase, said where the request is refused before: `limit x is not reached`. */
+  readonly later?: string;
 }
 
 export interface CountedLimit {

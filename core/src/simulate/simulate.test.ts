@@ -1,4 +1,5 @@
 import { expect, test } from "@jest/globals";
+import { certificates } from "../../test/differential/credentials.ts";
 import { backend, gateway, gatewayClass, OPTIONS, policy, put, route, service } from "../../test/objects.ts";
 import { openEngine, type OpenEngine } from "../engine.ts";
 import type { Change } from "../world.ts";
@@ -80,6 +81,64 @@ test("says stage by stage what becomes of a request, and who refused it", () => 
     status: 403,
     code: "GW-DENY-001",
   });
+});
+
+test("a section has one stage, also where it looks at a request twice", () => {
+  const limits = [
+    { name: "all", requests: 9, per: "1s" },
+    { name: "each", requests: 5, per: "1m", by: [{ type: "Consumer" }] },
+  ];
+  const open = openWorld(keyed, policy("limits", [orders], { rateLimit: { limits } }));
+  const stagesOf = (more: Partial<SimRequest>): readonly unknown[] =>
+    ask(open, "http://orders.test:10080/orders", more).stages.slice(2);
+  expect(stagesOf({})).toMatchObject([
+    {
+      section: "rateLimit",
+      result: "Pass",
+      reason: "counts in all (everybody); refused with 429 once that is used up; not reached: each",
+      limits: [{ limit: "shop/limits#all" }],
+    },
+    { section: "authentication", result: "Deny" },
+  ]);
+  expect(stagesOf({ as: "shop/erp" })).toMatchObject([
+    {
+      section: "rateLimit",
+      reason:
+        "counts in all (everybody); refused with 429 once that is used up; counts in each (shop/erp); refused with 429 once that is used up",
+      limits: [{ limit: "shop/limits#all" }, { limit: "shop/limits#each" }],
+    },
+    { section: "authentication", result: "Pass" },
+    { section: "backend", result: "Pass" },
+  ]);
+});
+
+test("where the client's certificate is refused, authentication has passed and stands there once", () => {
+  const signed = certificates();
+  const open = openWorld(
+    gateway("edge", [
+      { name: "https", port: 10443, protocol: "HTTPS", tls: { certificateRefs: [{ name: "edge-tls" }] } },
+    ]),
+    policy("edge", [{ kind: "Gateway", name: "edge" }], {
+      mtls: {
+        client: {
+          mode: "Optional",
+          caRefs: [{ kind: "ConfigMap", name: "partners", key: "ca.crt" }],
+          identities: [{ type: "Exact", san: "URI", value: "spiffe://partner/erp" }],
+        },
+      },
+    }),
+    keyed,
+  );
+  open.engine.apply(signed.objects, NOW_MS);
+  const certificate = { uris: ["spiffe://other"], dns: [], emails: [] };
+  const { code, stages } = ask(open, "https://orders.test:10443/orders", { as: "shop/erp", certificate });
+  expect(code).toBe("GW-MTLS-001");
+  expect(stages.map(({ section, result }) => `${section} ${result}`)).toEqual([
+    "request Pass",
+    "route Pass",
+    "authentication Pass",
+    "mtls Deny",
+  ]);
 });
 
 test("a consumer stands for a valid credential, if it has one", () => {

@@ -16,7 +16,10 @@ import { answered, locate, type Located, type Refused } from "./locate.ts";
 import { percentDecoded } from "./parameters.ts";
 import type { SimRequest } from "./request.ts";
 
-/** `listener`, `request`, `route` and `backend` are no sections of a policy, `policy` is a policy as a whole or that there is none. */
+/**
+ * `listener`, `request`, `route` and `backend` are no sections of a policy, `policy` is a policy as a whole or that there is none. A section has one
+ * stage, and a second one where a policy in mode Audit has a part in it.
+ */
 export interface Stage {
   readonly section: string;
   readonly result: "Pass" | "Deny" | "NotReached";
@@ -98,6 +101,7 @@ function follow(
         reason: finding.reason,
         ...(finding.rule === undefined ? {} : { rule: finding.rule }),
         ...(finding.counts === undefined ? {} : { limits: finding.counts }),
+        ...(finding.later === undefined ? {} : { later: finding.later }),
       });
       told = { ...told, ...afterwards(told, finding) };
     }
@@ -167,8 +171,8 @@ function keyHolder(open: OpenEngine, gateway: string, key: string, asking: strin
 }
 
 interface Run {
-  /** `policy`: its text, with or without the section. */
-  pass(stage: Omit<Stage, "result" | "policy"> & { readonly policy?: string }): void;
+  /** `policy`: its text, with or without the section. `later`: see {@link Pass}. */
+  pass(stage: Omit<Stage, "result" | "policy"> & { readonly policy?: string; readonly later?: string }): void;
   note(text: string): void;
   deny(section: string, refused: Refused, behind?: readonly string[]): Simulation;
   allow(status: number): Simulation;
@@ -184,17 +188,50 @@ function startRun({ gateway, route }: Located): Run {
     stages,
     notes,
   });
+  /** What sections that have passed would have looked at later. */
+  const pending = new Map<string, string>();
+  const place = (section: string, audit: boolean): number =>
+    stages.findIndex((stage) => stage.section === section && (stage.audit ?? false) === audit);
   return {
-    pass: ({ section, policy = "", ...stage }) =>
-      void stages.push({ section, result: "Pass", policy: policyName(policy), ...stage }),
+    pass({ section, policy = "", later, ...stage }) {
+      const at = place(section, stage.audit ?? false);
+      const passed: Stage = { section, result: "Pass", policy: policyName(policy), ...stage };
+      const before = stages[at];
+      if (before === undefined) stages.push(passed);
+      else stages[at] = joined(before, passed);
+      if (stage.audit === true) return;
+      pending.delete(section);
+      if (later !== undefined) pending.set(section, later);
+    },
     note: (text) => void notes.push(text),
     deny(section, { status, code, reason, policy = "", rule }, behind = []) {
+      // A section that has passed an earlier check is refused by its last one.
+      const before = place(section, false);
+      if (before >= 0) stages.splice(before, 1);
+      pending.delete(section);
+      for (const [one, later] of pending) {
+        const at = place(one, false);
+        const passed = stages[at];
+        if (passed !== undefined) stages[at] = { ...passed, reason: `${passed.reason}; ${later}` };
+      }
       const own = rule === undefined ? {} : { rule };
       stages.push({ section, result: "Deny", policy: policyName(policy), reason, ...own });
-      for (const one of behind) stages.push({ section: one, result: "NotReached", policy: "", reason: "" });
+      for (const one of behind.filter((one) => place(one, false) < 0))
+        stages.push({ section: one, result: "NotReached", policy: "", reason: "" });
       return end({ verdict: "Deny", status, code, policy });
     },
     allow: (status) => end({ verdict: "Allow", status, code: "", policy: "" }),
+  };
+}
+
+/** Of a section that looks twice, before and behind the question who calls. */
+function joined(before: Stage, stage: Stage): Stage {
+  const limits = [...(before.limits ?? []), ...(stage.limits ?? [])];
+  return {
+    ...before,
+    ...stage,
+    reason: `${before.reason}; ${stage.reason}`,
+    ...(limits.length === 0 ? {} : { limits }),
   };
 }
 

@@ -20,7 +20,8 @@ function counted({ limits }: Model, evaluating: Evaluating, identified: boolean)
   const counts = asked
     .filter(({ match }) => match === undefined || matches(match, evaluating.call))
     .map((limit) => countOf(limit, evaluating));
-  const names = counts.map(({ limit, bucket }) => `${limit.slice(limit.indexOf("#") + 1)} (${bucket})`);
+  const names = counts.map(({ limit, bucket }) => `${nameOf(limit)} (${bucket})`);
+  const later = identified ? [] : limits.filter((limit) => limit.identified).map(({ id }) => nameOf(id));
   return {
     result: "Pass",
     reason:
@@ -28,7 +29,13 @@ function counted({ limits }: Model, evaluating: Evaluating, identified: boolean)
         ? "no limit counts it"
         : `counts in ${names.join(", ")}; refused with 429 once that is used up`,
     counts,
+    ...(later.length === 0 ? {} : { later: `not reached: ${later.join(", ")}` }),
   };
+}
+
+/** Of `namespace/policy#name`. */
+function nameOf(limit: string): string {
+  return limit.slice(limit.indexOf("#") + 1);
 }
 
 function matches({ methods, paths, headers, consumers }: Match, call: Call): boolean {
