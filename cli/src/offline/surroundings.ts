@@ -1,11 +1,13 @@
 /**
  * What policies in files refer to and repositories of policies do not hold: Services, which live with their applications, and Secrets with
- * credentials, which should not be in Git. Without them every call would be answered with 500 or 401 here and with 200 in the cluster.
+ * credentials or certificates, which should not be in Git. Without them every call would be answered with 500 or 401 here and with 200 in the cluster.
  */
 import { createHash } from "node:crypto";
 import { parseApiConsumer } from "@gatewarden/core/kinds/api-consumer.ts";
 import { type BackendRef, parseHttpRoute } from "@gatewarden/core/kinds/gateway-api/http-route.ts";
+import { issuedSecrets } from "./issued.ts";
 import type { Manifest } from "./manifests.ts";
+import { selfSigned } from "./self-signed.ts";
 
 /** The objects with what they lack, and one sentence for each thing that was taken to be there. */
 export interface Surrounded {
@@ -13,7 +15,10 @@ export interface Surrounded {
   readonly notes: readonly string[];
 }
 
-/** Only in namespaces of which the files hold no Service (no Secret) at all: where some are given, a missing one is a mistake. */
+/**
+ * Only in namespaces of which the files hold no Service (no Secret) at all: where some are given, a missing one is a mistake. What cert-manager
+ * writes is never given, unless somebody exported it.
+ */
 export function assumeSurroundings(given: ReadonlyMap<string, Manifest>): Surrounded {
   const objects = new Map(given);
   const notes: string[] = [];
@@ -34,6 +39,18 @@ export function assumeSurroundings(given: ReadonlyMap<string, Manifest>): Surrou
     // A value that nobody knows, another one for each key: only --as can stand for it.
     const value = (key: string): string => createHash("sha256").update(`assumed ${id} ${key}`).digest("base64url");
     const data = Object.fromEntries([...keys].map((key) => [key, Buffer.from(value(key)).toString("base64")]));
+    add(objects, "Secret", namespace, name, { data });
+  }
+  const nowMs = Date.now();
+  for (const id of issuedSecrets(objects, nowMs)) {
+    const [namespace = "", name = ""] = id.split("/");
+    if (name === "" || objects.has(`Secret/${id}`)) continue;
+    notes.push(`Secret ${id} is not given and taken to be there, written by cert-manager`);
+    const { certPem, keyPem } = selfSigned("assumed.invalid", nowMs);
+    const texts = { "tls.crt": certPem, "tls.key": keyPem, "ca.crt": certPem };
+    const data = Object.fromEntries(
+      Object.entries(texts).map(([key, text]) => [key, Buffer.from(text).toString("base64")]),
+    );
     add(objects, "Secret", namespace, name, { data });
   }
   return { objects, notes };

@@ -1,5 +1,6 @@
 /** The same engine as the operator's, fed from manifests. Secrets and ConfigMaps reach it only when it asks for them, as in a cluster. */
 import type {
+  CertificateChange,
   Change,
   Engine,
   JwksSource,
@@ -21,6 +22,8 @@ export interface OfflineWorld {
   statuses(): ReadonlyMap<string, { readonly key: ObjectKey; readonly status: ObjectStatus }>;
   object(key: ObjectKey): Manifest | undefined;
   jwks(): ReadonlyMap<string, JwksSource>;
+  /** cert-manager Certificates that policies ask for. */
+  certificates(): readonly CertificateChange[];
   /** Secrets and ConfigMaps that something refers to. */
   referenced(): readonly ObjectKey[];
 }
@@ -34,6 +37,7 @@ export function createOfflineWorld(engine: Engine): OfflineWorld {
   const resources = new Map<string, ResourceChange>();
   const statuses = new Map<string, { readonly key: ObjectKey; readonly status: ObjectStatus }>();
   const sources = new Map<string, JwksSource>();
+  const certificates = new Map<string, CertificateChange>();
 
   const keep = (output: Output): void => {
     for (const change of output.resources) {
@@ -44,6 +48,11 @@ export function createOfflineWorld(engine: Engine): OfflineWorld {
     for (const { key, status } of output.statuses) {
       if (status === undefined) statuses.delete(keyText(key));
       else statuses.set(keyText(key), { key, status });
+    }
+    for (const change of output.certificates) {
+      const id = `${change.namespace}/${change.name}`;
+      if (change.object === undefined) certificates.delete(id);
+      else certificates.set(id, change);
     }
     for (const source of output.jwks.add) sources.set(source.id, source);
     for (const id of output.jwks.remove) sources.delete(id);
@@ -84,6 +93,7 @@ export function createOfflineWorld(engine: Engine): OfflineWorld {
     statuses: () => statuses,
     object: (key) => objects.get(keyText(key)),
     jwks: () => sources,
+    certificates: () => [...certificates.values()],
     referenced: () => [...watched.values()],
   };
 }

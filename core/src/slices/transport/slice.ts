@@ -97,7 +97,7 @@ function obstacle({
     const message = `listener ${name} has no hostname for the certificate`;
     return { reason: "Invalid", path, message, fix: "give the listener a hostname" };
   }
-  const annotation = Object.keys(gateway.annotations).find((key) => /^cert-manager\.io\/([a-z-]*-)?issuer$/.test(key));
+  const annotation = issuerAnnotation(gateway.annotations);
   if (annotation !== undefined) {
     const message = `the Gateway's annotation ${annotation} already makes cert-manager write Secret ${secret.name}`;
     return { reason: "Conflicted", path, message, fix: "remove the annotation or transport.certificate" };
@@ -106,6 +106,11 @@ function obstacle({
   if (other === undefined) return undefined;
   const message = `Certificate ${gateway.namespace}/${other.name} already writes Secret ${secret.name}`;
   return { reason: "Conflicted", path, message, fix: "delete that Certificate or remove transport.certificate" };
+}
+
+/** The annotation of a Gateway by which cert-manager writes the Secrets of its listeners by itself. */
+export function issuerAnnotation(annotations: Readonly<Record<string, string>>): string | undefined {
+  return Object.keys(annotations).find((key) => /^cert-manager\.io\/([a-z-]*-)?issuer$/.test(key));
 }
 
 function plainListener({ listener: { name } }: ListenerContext): Problem {
