@@ -107,6 +107,48 @@ describe("manifests", () => {
     expect(await readManifests([folder])).toEqual({ ok: false, message: expect.stringMatching(message) });
   });
 
+  test.each([
+    ["metadata: {name: off}", 3, "metadata.name", "off", "false"],
+    ["metadata: {name: s}\nspec:\n  selector:\n    tier: Yes", 6, "spec.selector.tier", "Yes", "true"],
+    ["metadata: {name: s, labels: {on: x}}", 3, "metadata.labels.on", "on", "true"],
+    ["metadata:\n  name: s\n  labels:\n    0123: x", 6, "metadata.labels.123", "0123", "83"],
+    ["metadata: {name: s}\nspec:\n  ports:\n  - port: 80\n  - port: 0120", 7, "spec.ports[1].port", "0120", "80"],
+    ["metadata: {name: s}\nspec:\n  ports: [{port: 8_080}]", 5, "spec.ports[0].port", "8_080", "8080"],
+  ])("are refused with what kubectl reads otherwise: %s", async (text, line, field, source, kubectl) => {
+    write("a.yaml", `apiVersion: v1\nkind: Service\n${text}\n`);
+    expect(await readManifests([folder])).toEqual({
+      ok: false,
+      message: `${folder}/a.yaml:${line}: Service ${/name: (\w+)/.exec(text)?.[1] ?? ""}: ${field}: kubectl reads ${source} without quotes as ${kubectl} (write "${source}" where the text is meant, ${kubectl} where that is)`,
+    });
+  });
+
+  test("are taken with the same in quotes, and where it is of another kind or the same to kubectl", async () => {
+    const off = "mtls: {client: {mode: Off}, backend: {mode: Off}}"; // false is taken for it
+    const labels = `a: "off", b: 'yes', "on": x, c: !!str no, d: 1:30, e: 2026-01-01, f: "0123"`;
+    write(
+      "a.yaml",
+      `apiVersion: v1\nkind: Service\nmetadata: {name: a, labels: {${labels}}}\nspec: {ports: [{port: 80, targetPort: 0x50}]}\n` +
+        "---\napiVersion: apps/v1\nkind: Deployment\nmetadata: {name: on}\nspec: {mode: 0644}\n" +
+        `---\napiVersion: gatewarden.io/v1alpha1\nkind: ApiPolicy\nmetadata: {name: a}\nspec: {targetRefs: [], ${off}}\n`,
+    );
+    expect((await read()).objects.get("Service/default/a")?.object).toMatchObject({
+      metadata: { labels: { a: "off", b: "yes", on: "x", c: "no", d: "1:30", e: "2026-01-01", f: "0123" } },
+      spec: { ports: [{ targetPort: 80 }] },
+    });
+  });
+
+  test("are refused by List with the item's line, and merge keys are followed as kubectl follows them", async () => {
+    const list = (value: string): string =>
+      `apiVersion: v1\nkind: List\nitems:\n- apiVersion: v1\n  kind: Service\n  metadata: &meta {name: a, labels: {tier: ${value}}}\n- apiVersion: v1\n  kind: ConfigMap\n  metadata:\n    <<: *meta\n    name: b\n`;
+    const file = write("a.yaml", list("On"));
+    expect(await readManifests([file])).toMatchObject({
+      ok: false,
+      message: expect.stringContaining("a.yaml:6: Service a: metadata.labels.tier: kubectl reads On"),
+    });
+    write("a.yaml", list("one"));
+    expect((await read()).objects.get("ConfigMap/default/b")?.object.metadata.labels).toEqual({ tier: "one" });
+  });
+
   test("are refused when there is no such file", async () => {
     expect(await readManifests([path.join(folder, "none.yaml")])).toMatchObject({ ok: false });
   });

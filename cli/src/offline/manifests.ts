@@ -2,6 +2,7 @@
 import { createHash } from "node:crypto";
 import { readdir, readFile, stat } from "node:fs/promises";
 import path from "node:path";
+import { fieldPath } from "@gatewarden/core/schema/parse.ts";
 import type { Kind, KubeObject, ObjectKey } from "@gatewarden/core/world.ts";
 import {
   apiVersion,
@@ -12,6 +13,7 @@ import {
 } from "@gatewarden/operator/kube/kinds.ts";
 import { type Document, LineCounter, parseAllDocuments } from "yaml";
 import { type Concern, concerning, divided, type Text } from "./concerning.ts";
+import { otherReadings, type OtherReading } from "./kubectl-reading.ts";
 import { type LineOf, lineOf } from "./position.ts";
 
 /** Where a manifest was read; absent for what came from a cluster or was assumed. */
@@ -61,8 +63,8 @@ export async function readManifests(paths: readonly string[], concern?: Concern)
     for (const file of await filesOf(paths)) texts.push(...(await textsOf(file, concern !== undefined)));
     const read = readOnce();
     const chosen = concern === undefined ? texts : concerning(texts, concern, (text) => routesIn(read(text)));
-    for (const { value, at } of chosen.flatMap(read)) {
-      const problem = take(value, at, objects, notes);
+    for (const written of chosen.flatMap(read)) {
+      const problem = take(written, objects, notes);
       if (problem !== undefined) return { ok: false, message: problem };
     }
   } catch (error) {
@@ -96,6 +98,8 @@ async function filesOf(paths: readonly string[]): Promise<readonly string[]> {
 interface Written {
   readonly value: unknown;
   readonly at: Position;
+  /** The same as YAML. */
+  readonly node: unknown;
 }
 
 async function textsOf(file: string, apart: boolean): Promise<readonly Text[]> {
@@ -120,7 +124,7 @@ function readOnce(): Read {
 
 function documentsOf({ text, file, line: first }: Text): readonly Written[] {
   const lines = new LineCounter();
-  const documents = parseAllDocuments(text, { lineCounter: lines });
+  const documents = parseAllDocuments(text, { lineCounter: lines, merge: true });
   const inFile = (line: number): number => first - 1 + line;
   return (Array.isArray(documents) ? documents : []).flatMap((document): readonly Written[] => {
     const [error] = document.errors;
@@ -131,8 +135,11 @@ function documentsOf({ text, file, line: first }: Text): readonly Written[] {
       const line = lineOf(document, lines, prefix);
       return { file, line: (path) => inFile(line(path)) };
     };
-    if (items === undefined) return [{ value, at: at() }];
-    return items.map((item, index) => ({ value: item, at: at(["items", index]) }));
+    if (items === undefined) return [{ value, at: at(), node: document.contents }];
+    return items.map((item, index) => {
+      const place = ["items", index];
+      return { value: item, at: at(place), node: document.getIn(place, true) };
+    });
   });
 }
 
@@ -159,7 +166,7 @@ function listItems(value: unknown): readonly unknown[] | undefined {
 }
 
 /** Takes one object in; answers what is wrong with it. */
-function take(value: unknown, at: Position, objects: Map<string, Manifest>, notes: string[]): string | undefined {
+function take({ value, at, node }: Written, objects: Map<string, Manifest>, notes: string[]): string | undefined {
   if (value === null || value === undefined) return undefined;
   const wrong = (path: string, what: string): string => `${at.file}:${at.line(path)}: ${what}`;
   if (typeof value !== "object" || Array.isArray(value)) return wrong("", "a document is not an object");
@@ -176,11 +183,24 @@ function take(value: unknown, at: Position, objects: Map<string, Manifest>, note
     notes.push(`${raw.kind} ${name} (${raw.apiVersion}) is not read`);
     return undefined;
   }
+  for (const other of otherReadings(node)) {
+    const field = fieldPath("", other.steps);
+    if (kind.kind === "ApiPolicy" && other.source === "Off" && OFF_IS_FALSE.test(field)) continue;
+    return wrong(field, `${raw.kind} ${name}: ${field}: ${misread(other)}`);
+  }
   const manifest = complete(kind, raw as KubeObject, name, namespace);
   const id = keyText(manifest.key);
   if (objects.has(id)) return wrong("metadata.name", `${id} stands twice`);
   objects.set(id, { ...manifest, at });
   return undefined;
+}
+
+/** A bare `Off` is false to kubectl, and the API takes that for Off (core/src/schema/word.ts). */
+const OFF_IS_FALSE = /^spec\.mtls\.(client|backend)\.mode$/;
+
+function misread({ source, kubectl }: OtherReading): string {
+  const quoted = JSON.stringify(source);
+  return `kubectl reads ${source} without quotes as ${String(kubectl)} (write ${quoted} where the text is meant, ${String(kubectl)} where that is)`;
 }
 
 function complete(kind: KindInfo, raw: KubeObject, name: string, namespace: string | undefined): Manifest {

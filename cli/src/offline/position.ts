@@ -37,7 +37,7 @@ function offsetOf(document: Document, steps: Steps): number | undefined {
   const parent = steps.length === 1 ? document.contents : document.getIn(steps.slice(0, -1), true);
   if (!isCollection(parent)) return undefined;
   if (typeof last === "number") return startOf(parent.get(last, true));
-  const pair = parent.items.find((item) => keyOf(item) === last);
+  const pair = parent.items.find((item) => String(keyOf(item)) === last);
   return startOf((pair as { readonly key?: unknown } | undefined)?.key);
 }
 
