@@ -13,7 +13,7 @@ import { keyText } from "./kube/kinds.ts";
  */
 const LONGEST_HOLD_MS = 1_000;
 
-export type Published = Pick<Output, "resources" | "statuses">;
+export type Published = Pick<Output, "resources" | "statuses" | "unfinished">;
 
 export interface HoldOptions {
   readonly clock: Clock;
@@ -51,7 +51,8 @@ export function createHold({ clock, reading, publish }: HoldOptions): Hold {
       resources.set(name, change);
     }
     for (const change of output.statuses) statuses.set(keyText(change.key), change);
-    if (reading()) cancel ??= clock.after(LONGEST_HOLD_MS, release);
+    // An evaluation that was interrupted has taken in what was read, and what follows from it is still to come.
+    if (reading() || output.unfinished === true) cancel ??= clock.after(LONGEST_HOLD_MS, release);
     else release();
   };
 }

@@ -3,7 +3,7 @@
  * at once when nothing happens, and together when much happens, in pieces that leave the event loop free for the streams of the proxies.
  */
 import { inStartOrder } from "@gatewarden/core/start-order.ts";
-import type { Change, Engine, Kind, Output } from "@gatewarden/core/world.ts";
+import type { Change, Engine, Kind, ObjectKey, Output } from "@gatewarden/core/world.ts";
 import type { Clock } from "./clock.ts";
 import { keyText } from "./kube/kinds.ts";
 import { errorText, type Log } from "./log.ts";
@@ -18,6 +18,8 @@ export interface Loop {
   start(): void;
   /** How many changes wait. */
   waiting(): number;
+  /** Whether a change of this object does. */
+  waitsFor(key: ObjectKey): boolean;
   /** How many evaluations there were: a test that waits for "the next one" compares. */
   sequence(): number;
   stop(): void;
@@ -190,6 +192,7 @@ export function createLoop(options: LoopOptions): Loop {
       if (waiting.size > 0 || timerDue) schedule();
     },
     waiting: () => waiting.size,
+    waitsFor: (key) => waiting.has(keyText(key)),
     sequence: () => sequence,
     stop() {
       stopped = true;

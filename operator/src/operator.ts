@@ -260,7 +260,7 @@ export async function startOperator(parts: OperatorParts): Promise<Operator> {
   const hold = createHold({
     clock,
     // Before anybody is served nothing is waiting for it, and everything is read anyway.
-    reading: () => waitingFor === undefined && referenced.pending() > 0,
+    reading: () => waitingFor === undefined && referenced.reading((key) => loop.waitsFor(key)),
     publish: (what) => {
       // What the book says of a resource is about its new content only from then on.
       publish([...what.resources, ...peers.update(what)], () => {

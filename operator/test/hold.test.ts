@@ -42,6 +42,18 @@ describe("what an evaluation put out", () => {
     expect(clock.timers()).toBe(0);
   });
 
+  test("waits for the end of the evaluation that has taken in what was read", () => {
+    reading = true;
+    hold(output(scope("a", { closed: true })));
+    reading = false;
+    hold({ ...output(), unfinished: true });
+    expect(published).toEqual([]);
+    hold(output(scope("a", { closed: false })));
+    expect(published).toEqual([output(scope("a", { closed: false }))]);
+    hold({ ...output(scope("b", { closed: false })), unfinished: true });
+    expect(published).toHaveLength(2); // nothing is read: what is urgent goes at once
+  });
+
   test("waits for a moment only", async () => {
     reading = true;
     hold(output(scope("a", { closed: true })));

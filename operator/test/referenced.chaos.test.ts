@@ -83,7 +83,7 @@ it("are given up in every one of the namespace's watches and in no other, and co
     () => state().join() === "a/one true,a/two true,b/one denied,b/two denied",
     () => state().join(),
   );
-  expect(server.watchers()).toBe(2);
+  await until(() => server.watchers() === 2, "the other namespace's watches");
   denied = undefined;
   await until(
     () => state().join() === "a/one true,a/two true,b/one true,b/two true",
@@ -116,4 +116,16 @@ it("cost one question for each namespace and round, and no list", async () => {
   const before = lists();
   await until(() => questions() >= 10, "questions");
   expect(lists()).toBe(before);
+});
+
+it("is still reading what was reported and waits to be taken in", async () => {
+  const waiting = new Set(keys);
+  const reading = (): boolean => referenced.reading((key) => waiting.has(key));
+  expect(reading()).toBe(true);
+  await until(() => referenced.pending() === 0);
+  expect(reading()).toBe(true);
+  waiting.clear();
+  expect(reading()).toBe(false);
+  keys.forEach((key) => waiting.add(key)); // what changes later is no first reading
+  expect(reading()).toBe(false);
 });

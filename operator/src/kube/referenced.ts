@@ -26,6 +26,8 @@ export interface Referenced {
   wake(): void;
   /** How many added objects have not been reported at all yet. */
   pending(): number;
+  /** Whether an added object has not been reported yet, or was for the first time and `waits` to be taken in. */
+  reading(waits: (key: ObjectKey) => boolean): boolean;
   watched(): number;
   stop(): Promise<void>;
 }
@@ -51,6 +53,7 @@ interface Entry {
 export function createReferenced(options: ReferencedOptions): Referenced {
   const { client, clock, log } = options;
   const entries = new Map<string, Entry>();
+  const unread = new Set<Entry>();
   const ending = new Set<Promise<void>>();
   let stopped = false;
   let cancelProbe: (() => void) | undefined;
@@ -157,18 +160,24 @@ export function createReferenced(options: ReferencedOptions): Referenced {
         const entry = entries.get(keyText(key));
         if (entry === undefined) continue;
         entries.delete(keyText(key));
+        unread.delete(entry);
         end(entry);
       }
       for (const key of add) {
         if (entries.has(keyText(key)) || stopped) continue;
         const entry: Entry = { key, reflector: undefined, reported: false, denied: false };
         entries.set(keyText(key), entry);
+        unread.add(entry);
         start(entry);
       }
       if (entries.size > 0) scheduleProbe();
     },
     wake: () => inTurns(entries.values(), (reflector) => reflector.wake()),
     pending: () => [...entries.values()].filter((entry) => !entry.reported).length,
+    reading(waits) {
+      for (const entry of unread) if (entry.reported && !waits(entry.key)) unread.delete(entry);
+      return unread.size > 0;
+    },
     watched: () => entries.size,
     async stop() {
       stopped = true;
