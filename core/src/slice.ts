@@ -320,8 +320,8 @@ export interface CelRule {
 
 export interface Slice<K extends SectionKey = SectionKey, S = never, M = unknown> {
   readonly key: K;
-  readonly schema: z.ZodType<S>;
-  readonly cel: readonly CelRule[];
+  /** Made with the first call. */
+  readonly schema: () => z.ZodType<S>;
   /** Levels whose targets can carry the section (or its listener settings). */
   readonly levels: readonly Level[];
   /** Keys of the section that act on the listener and may stand only at Gateway and Listener level. */

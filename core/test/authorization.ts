@@ -27,7 +27,7 @@ export type Policies = Readonly<Record<string, Policy>>;
 /** What resolves, or the problems as text. */
 export function modelOf(spec: unknown, world: World = {}, name = "orders"): Model {
   const at = atOf(sourceOf("authorization", "Route", name));
-  const parsed = schema.parse(spec) as Spec;
+  const parsed = schema().parse(spec) as Spec;
   const problems = authorization.validate(parsed, at);
   if (problems.length > 0) throw new Error(problems.map(({ message }) => message).join("; "));
   const resolution = authorization.resolve(parsed, at, lookup(world));

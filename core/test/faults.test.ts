@@ -1,6 +1,6 @@
 /** Bugs of ours, made with a slice that has some: each closes what it is about, is reported, and leaves the rest alone. */
 import { expect, test } from "@jest/globals";
-import { z } from "zod";
+import * as z from "zod";
 import { createEngine } from "../src/engine.ts";
 import type { Slice } from "../src/slice.ts";
 import type { AnySlice } from "../src/slices.ts";
@@ -12,8 +12,7 @@ type Behaviour = "resolve throws" | "route throws" | "no such slot" | "wrong typ
 /** Behaves as the policy's `reason` says. */
 const faulty: Slice<"authentication", { readonly reason: string }, Behaviour> = {
   key: "authentication",
-  schema: z.object({ reason: z.string() }),
-  cel: [],
+  schema: () => z.object({ reason: z.string() }),
   levels: ["Gateway", "Listener", "Namespace", "Route", "Rule"],
   listenerSettings: [],
   mayOpen: false,

@@ -19,7 +19,7 @@ function sliceOf(section: SectionKey): (typeof slices)[number] {
 /** The model of a section of policy `infra/NAME`. */
 function modelOf(section: SectionKey, spec: unknown, name: string): unknown {
   const slice = sliceOf(section);
-  const parsed = slice.schema.parse(spec);
+  const parsed = slice.schema().parse(spec);
   const resolved = slice.resolve(parsed, atOf(sourceOf(section, "Gateway", name, "infra")), lookupOf(world));
   if (!resolved.ok) throw new Error(JSON.stringify(resolved.problems));
   return resolved.model;

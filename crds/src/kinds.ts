@@ -49,7 +49,7 @@ export const KINDS: readonly DefinedKind[] = [
     description:
       "What must hold for calls to its targets. A section that is left out is inherited from farther policies.",
     labels: { "gateway.networking.k8s.io/policy": "Inherited" },
-    spec: policySpec,
+    spec: policySpec(),
     status: policyStatus,
     columns: [
       { name: "Target", type: "string", jsonPath: ".status.target" },
@@ -64,7 +64,7 @@ export const KINDS: readonly DefinedKind[] = [
     shortName: "apc",
     description: "An application, job or person that calls, with its credentials.",
     labels: {},
-    spec: consumerSpec,
+    spec: consumerSpec(),
     status: consumerStatus,
     columns: [
       { name: "Type", type: "string", jsonPath: ".spec.type" },
@@ -79,7 +79,7 @@ export const KINDS: readonly DefinedKind[] = [
     description:
       "A right of a consumer to rules of a policy that ask for one (`grant: Required`). It always has an end.",
     labels: {},
-    spec: grantSpec,
+    spec: grantSpec(),
     status: grantStatus,
     columns: [
       { name: "Consumer", type: "string", jsonPath: ".spec.consumer.name" },
@@ -99,7 +99,7 @@ export const KINDS: readonly DefinedKind[] = [
       "How the proxies of a Gateway run in the cluster. Named by `spec.parametersRef` of a GatewayClass, or by " +
       "`spec.infrastructure.parametersRef` of a Gateway in the same namespace, whose fields win.",
     labels: {},
-    spec: proxySpec,
+    spec: proxySpec(),
     columns: [
       { name: "Replicas", type: "integer", jsonPath: ".spec.replicas" },
       { name: "Most", type: "integer", jsonPath: ".spec.autoscaling.maxReplicas" },

@@ -1,5 +1,5 @@
 /** Status of our kinds: Gateway API's PolicyStatus and the usual conditions, with bounds. Written by the operator only. */
-import { z } from "zod";
+import * as z from "zod";
 import { atomicList, listMap } from "@gatewarden/core/schema/list.ts";
 
 const text = (max: number): z.ZodString => z.string().max(max);

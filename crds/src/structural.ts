@@ -2,7 +2,7 @@
  * zod → structural schema of a CRD. Everything that the API server would refuse, drop silently or not enforce is an error here, with the
  * path (docs of each pitfall: crds/test/structural.test.ts, and structural.api.test.ts on the real server).
  */
-import { z } from "zod";
+import * as z from "zod";
 import { DEFAULT, OWN_RULES } from "@gatewarden/core/schema/rule.ts";
 import { OFF_IS_FALSE } from "@gatewarden/core/schema/word.ts";
 

@@ -3,7 +3,7 @@
  * Each case is a pitfall of docs/design: refused outright, dropped without a word, or not enforced.
  */
 import { afterAll, beforeAll, describe, expect, it } from "@jest/globals";
-import { z } from "zod";
+import * as z from "zod";
 import type { Cluster } from "../../e2e/cluster/driver.ts";
 import { testCluster } from "../../e2e/cluster/shared.ts";
 import { type SchemaNode, jsonSchema, structural } from "../src/structural.ts";

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "@jest/globals";
-import { z } from "zod";
+import * as z from "zod";
 import { atomicList, listMap, listSet, textMap } from "@gatewarden/core/schema/list.ts";
 import { celRules, defaultsTo, oneOrMore, rule } from "@gatewarden/core/schema/rule.ts";
 import { wordOrOff } from "@gatewarden/core/schema/word.ts";

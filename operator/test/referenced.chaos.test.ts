@@ -122,7 +122,7 @@ it("is still reading what was reported and waits to be taken in", async () => {
   const waiting = new Set(keys);
   const reading = (): boolean => referenced.reading((key) => waiting.has(key));
   expect(reading()).toBe(true);
-  await until(() => referenced.pending() === 0);
+  await until(() => referenced.pending() === 0, "every object");
   expect(reading()).toBe(true);
   waiting.clear();
   expect(reading()).toBe(false);

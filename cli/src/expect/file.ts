@@ -2,7 +2,7 @@
 import { readFile } from "node:fs/promises";
 import { parse as parseSchema } from "@gatewarden/core/schema/parse.ts";
 import { LineCounter, parseDocument } from "yaml";
-import { z } from "zod";
+import * as z from "zod";
 import { type LineOf, lineOf } from "../offline/position.ts";
 
 const dateTime = z.iso.datetime({ offset: true });

@@ -1,9 +1,10 @@
 /** ApiConsumer: schema of its spec, and the parser. A consumer with problems has no credentials at all. */
-import { z } from "zod";
+import * as z from "zod";
 import { regexFault } from "../envoy/re2.ts";
 import type { Problem } from "../problems.ts";
 import { dateTimeMs } from "../schema/date-time.ts";
 import { type Identity, identities } from "../schema/identity.ts";
+import { later } from "../schema/later.ts";
 import { atomicList, listMap, listSet } from "../schema/list.ts";
 import { invalid, parse, type Parsed } from "../schema/parse.ts";
 import { attributes, secretRef } from "../schema/reference.ts";
@@ -48,32 +49,34 @@ function token() {
   });
 }
 
-const tokens = atomicList(token(), MAX_TOKENS);
-const certificates = identities(1, MAX_CONSUMER_IDENTITIES);
+const tokens = later(() => atomicList(token(), MAX_TOKENS));
+const certificates = later(() => identities(1, MAX_CONSUMER_IDENTITIES));
 
-export const specSchema = oneOrMore(
-  z.strictObject({
-    type: defaultsTo(z.enum(["Application", "Job", "Person"]), DEFAULTS.type)
-      .describe("What calls.")
-      .exactOptional(),
-    roles: listSet(text(253), 64).describe("Roles, for authorization rules.").exactOptional(),
-    attributes: attributes()
-      .describe("Facts about the consumer, for selectors, expressions of authorization rules and reports.")
-      .exactOptional(),
-    apiKeys: listMap(apiKey(), "name", 8)
-      .describe("API keys; several live ones are a rotation with overlap.")
-      .exactOptional(),
-    basic: z
-      .strictObject({ secretRef: secretRef().describe("Where the password is kept.") })
-      .describe("Password; the user name is the consumer's name.")
-      .exactOptional(),
-    jwt: tokens.describe("Tokens that are this consumer.").exactOptional(),
-    identities: certificates.describe("Client certificates that are this consumer.").exactOptional(),
-    suspended: defaultsTo(z.boolean(), DEFAULTS.suspended)
-      .describe("Whether all credentials are refused.")
-      .exactOptional(),
-  }),
-  ["type", "roles", "attributes", "apiKeys", "basic", "jwt", "identities", "suspended"],
+export const specSchema = later(() =>
+  oneOrMore(
+    z.strictObject({
+      type: defaultsTo(z.enum(["Application", "Job", "Person"]), DEFAULTS.type)
+        .describe("What calls.")
+        .exactOptional(),
+      roles: listSet(text(253), 64).describe("Roles, for authorization rules.").exactOptional(),
+      attributes: attributes()
+        .describe("Facts about the consumer, for selectors, expressions of authorization rules and reports.")
+        .exactOptional(),
+      apiKeys: listMap(apiKey(), "name", 8)
+        .describe("API keys; several live ones are a rotation with overlap.")
+        .exactOptional(),
+      basic: z
+        .strictObject({ secretRef: secretRef().describe("Where the password is kept.") })
+        .describe("Password; the user name is the consumer's name.")
+        .exactOptional(),
+      jwt: tokens().describe("Tokens that are this consumer.").exactOptional(),
+      identities: certificates().describe("Client certificates that are this consumer.").exactOptional(),
+      suspended: defaultsTo(z.boolean(), DEFAULTS.suspended)
+        .describe("Whether all credentials are refused.")
+        .exactOptional(),
+    }),
+    ["type", "roles", "attributes", "apiKeys", "basic", "jwt", "identities", "suspended"],
+  ),
 );
 
 type SecretRef = Immutable<z.output<ReturnType<typeof secretRef>>>;
@@ -117,21 +120,21 @@ export function parseApiConsumer(object: KubeObject): ParsedApiConsumer {
       expiresAtMs: expiresAt === undefined ? undefined : dateTimeMs(expiresAt),
     })),
     basic: spec.basic,
-    tokens: (parsed.ok ? (spec.jwt ?? []) : legible(object.spec, "jwt", tokens)).map(({ claim, ...rest }) => ({
+    tokens: (parsed.ok ? (spec.jwt ?? []) : legible(object.spec, "jwt", tokens())).map(({ claim, ...rest }) => ({
       ...rest,
       claim: claimPath(claim),
     })),
     identities: parsed.ok
       ? (spec.identities ?? [])
-      : legible(object.spec, "identities", certificates).filter((one) => patternFault(one) === undefined),
+      : legible(object.spec, "identities", certificates()).filter((one) => patternFault(one) === undefined),
     // Nobody can tell what a consumer with problems was meant to be: it is as good as suspended.
     suspended: parsed.ok ? (spec.suspended ?? DEFAULTS.suspended) : true,
     problems: parsed.ok ? [] : parsed.problems,
   };
 }
 
-function parseSpec(written: unknown): Parsed<z.output<typeof specSchema>> {
-  const parsed = parse(specSchema, written, "spec");
+function parseSpec(written: unknown): Parsed<z.output<ReturnType<typeof specSchema>>> {
+  const parsed = parse(specSchema(), written, "spec");
   if (!parsed.ok) return parsed;
   // One that Envoy refuses would take everybody's with it.
   const [problem, ...others] = (parsed.value.identities ?? []).flatMap((one, at) => {

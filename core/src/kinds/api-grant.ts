@@ -1,7 +1,8 @@
 /** ApiGrant: schema of its spec, and the parser. A right of one consumer to rules of one policy, with an end; broken, it gives nothing. */
-import { z } from "zod";
+import * as z from "zod";
 import type { Problem } from "../problems.ts";
 import { dateTimeMs } from "../schema/date-time.ts";
+import { later } from "../schema/later.ts";
 import { listSet } from "../schema/list.ts";
 import { parse } from "../schema/parse.ts";
 import { defaultsTo, rule, transition } from "../schema/rule.ts";
@@ -14,23 +15,23 @@ const MAX_RULES = 64;
 
 const immutable = { message: "cannot be changed", fix: "make another ApiGrant" } as const;
 
-const consumer = transition(
-  z.strictObject({ name: name().describe("Name of the ApiConsumer, in the same namespace.") }),
-  { cel: "self == oldSelf", ...immutable },
-);
+function consumer() {
+  const shape = z.strictObject({ name: name().describe("Name of the ApiConsumer, in the same namespace.") });
+  return transition(shape, { cel: "self == oldSelf", ...immutable });
+}
 
-const policy = transition(
-  z.strictObject({
+function policy() {
+  const shape = z.strictObject({
     name: name().describe("Name of the ApiPolicy, in the same namespace."),
     rules: listSet(name(), MAX_RULES).describe("Rules of its section authorization that ask for a grant."),
-  }),
-  { cel: "self == oldSelf", ...immutable },
-);
+  });
+  return transition(shape, { cel: "self == oldSelf", ...immutable });
+}
 
 function spec() {
   const shape = z.strictObject({
-    consumer: consumer.describe("Who gets the right."),
-    policy: policy.describe("To what."),
+    consumer: consumer().describe("Who gets the right."),
+    policy: policy().describe("To what."),
     notBefore: dateTime().describe("When it begins; absent: at once.").exactOptional(),
     expiresAt: transition(dateTime(), {
       cel: "timestamp(self) <= timestamp(oldSelf)",
@@ -60,7 +61,7 @@ function spec() {
   });
 }
 
-export const specSchema = spec();
+export const specSchema = later(spec);
 
 export interface ParsedApiGrant extends ObjectIdentity {
   readonly key: ObjectKey & { readonly kind: "ApiGrant" };
@@ -80,7 +81,7 @@ export interface Right {
 
 export function parseApiGrant(object: KubeObject): ParsedApiGrant {
   const identity = identityOf("ApiGrant", object);
-  const parsed = parse(specSchema, object.spec, "spec");
+  const parsed = parse(specSchema(), object.spec, "spec");
   if (!parsed.ok) return { ...identity, right: undefined, problems: parsed.problems };
   const { consumer: who, policy: what, notBefore, expiresAt, revoked = DEFAULTS.revoked } = parsed.value;
   const right: Right = {

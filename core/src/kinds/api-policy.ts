@@ -2,8 +2,9 @@
  * ApiPolicy: schema of its spec, and the parser. Parsing never throws and never loses what a broken policy must close: its targets survive
  * whatever else is wrong, and problems say which section they break (api.md "Composition" 9).
  */
-import { z } from "zod";
+import * as z from "zod";
 import type { Problem } from "../problems.ts";
+import { later } from "../schema/later.ts";
 import { atomicList } from "../schema/list.ts";
 import { fieldPath, invalid, parse, unknownField } from "../schema/parse.ts";
 import { type Immutable, defaultsTo, rule } from "../schema/rule.ts";
@@ -12,7 +13,7 @@ import type { SectionKey } from "../slice.ts";
 import type { KubeObject, ObjectKey } from "../world.ts";
 import { fields } from "./json.ts";
 import { type ObjectIdentity, identityOf } from "./object.ts";
-import { SECTIONS, type SectionSpecs } from "./sections.ts";
+import { SECTION_KEYS, SECTIONS, type SectionSpecs } from "./sections.ts";
 import { type Shared, unshared } from "./shared.ts";
 
 export const DEFAULTS = { mode: "Enforce", failurePolicy: "Closed", precedence: "Default" } as const;
@@ -77,39 +78,48 @@ function targetRefs() {
 }
 
 const FIELDS = {
-  targetRefs: targetRefs().describe("What the policy is about, in its own namespace."),
-  mode: defaultsTo(z.enum(["Enforce", "Audit"]), DEFAULTS.mode).describe(
-    "Audit: evaluated beside what is enforced; `wouldDeny` is logged, nothing denied.",
+  targetRefs: later(() => targetRefs().describe("What the policy is about, in its own namespace.")),
+  mode: later(() =>
+    defaultsTo(z.enum(["Enforce", "Audit"]), DEFAULTS.mode).describe(
+      "Audit: evaluated beside what is enforced; `wouldDeny` is logged, nothing denied.",
+    ),
   ),
-  failurePolicy: defaultsTo(z.enum(["Closed", "Open"]), DEFAULTS.failurePolicy).describe(
-    "What calls get while a section is broken: 503, or no such section. Open counts for rateLimit only.",
+  failurePolicy: later(() =>
+    defaultsTo(z.enum(["Closed", "Open"]), DEFAULTS.failurePolicy).describe(
+      "What calls get while a section is broken: 503, or no such section. Open counts for rateLimit only.",
+    ),
   ),
-  precedence: defaultsTo(z.enum(["Default", "Override"]), DEFAULTS.precedence).describe(
-    "Default: nearer policies may replace its sections. Override: they can only tighten them.",
+  precedence: later(() =>
+    defaultsTo(z.enum(["Default", "Override"]), DEFAULTS.precedence).describe(
+      "Default: nearer policies may replace its sections. Override: they can only tighten them.",
+    ),
   ),
 } as const;
 
 /** The whole spec, for the CRD and the reference; parsing goes field by field. */
-export const specSchema = z
-  .strictObject({
-    targetRefs: FIELDS.targetRefs,
-    mode: FIELDS.mode.exactOptional(),
-    failurePolicy: FIELDS.failurePolicy.exactOptional(),
-    precedence: FIELDS.precedence.exactOptional(),
-    authentication: SECTIONS.authentication.exactOptional(),
-    authorization: SECTIONS.authorization.exactOptional(),
-    rateLimit: SECTIONS.rateLimit.exactOptional(),
-    mtls: SECTIONS.mtls.exactOptional(),
-    transport: SECTIONS.transport.exactOptional(),
-    allowlist: SECTIONS.allowlist.exactOptional(),
-    denylist: SECTIONS.denylist.exactOptional(),
-    clientIP: SECTIONS.clientIP.exactOptional(),
-    logging: SECTIONS.logging.exactOptional(),
-    // The server cannot count sections (it does not see unknown ones), only fields: something besides targetRefs.
-  })
-  .meta({ minProperties: 2 });
+export const specSchema = later(() =>
+  z
+    .strictObject({
+      targetRefs: FIELDS.targetRefs(),
+      mode: FIELDS.mode().exactOptional(),
+      failurePolicy: FIELDS.failurePolicy().exactOptional(),
+      precedence: FIELDS.precedence().exactOptional(),
+      authentication: SECTIONS.authentication().exactOptional(),
+      authorization: SECTIONS.authorization().exactOptional(),
+      rateLimit: SECTIONS.rateLimit().exactOptional(),
+      mtls: SECTIONS.mtls().exactOptional(),
+      transport: SECTIONS.transport().exactOptional(),
+      allowlist: SECTIONS.allowlist().exactOptional(),
+      denylist: SECTIONS.denylist().exactOptional(),
+      clientIP: SECTIONS.clientIP().exactOptional(),
+      logging: SECTIONS.logging().exactOptional(),
+      // The server cannot count sections (it does not see unknown ones), only fields: something besides targetRefs.
+    })
+    .meta({ minProperties: 2 }),
+);
+const KEYS: readonly string[] = [...Object.keys(FIELDS), ...SECTION_KEYS];
 
-type WrittenTarget = Immutable<z.output<typeof FIELDS.targetRefs>>[number];
+type WrittenTarget = Immutable<z.output<ReturnType<typeof FIELDS.targetRefs>>>[number];
 
 /** A target with nothing left out. */
 export interface TargetRef {
@@ -143,12 +153,12 @@ export function parseApiPolicy(object: KubeObject, shared: Shared = unshared): P
   const problems: PolicyProblem[] = [];
   // The API server drops nulls of fields that it knows.
   const written = Object.entries(fields(object.spec));
-  const spec = new Map(written.filter(([key, value]) => value !== null || !Object.hasOwn(specSchema.shape, key)));
+  const spec = new Map(written.filter(([key, value]) => value !== null || !KEYS.includes(key)));
   if (spec.size === 0) problems.push(invalid("spec", "is missing or empty", "write targetRefs and a section"));
 
-  const take = <S extends z.ZodType>(field: string, schema: S, otherwise: z.output<S>): z.output<S> => {
+  const take = <S extends z.ZodType>(field: string, schema: () => S, otherwise: z.output<S>): z.output<S> => {
     if (!spec.has(field)) return otherwise;
-    const parsed = parse(schema, spec.get(field), fieldPath("spec", [field]));
+    const parsed = parse(schema(), spec.get(field), fieldPath("spec", [field]));
     if (parsed.ok) return parsed.value;
     problems.push(...parsed.problems);
     return otherwise; // every default is the stricter word
@@ -161,10 +171,10 @@ export function parseApiPolicy(object: KubeObject, shared: Shared = unshared): P
 
   const { sections, broken, problems: sectionProblems } = parseSections(spec, shared);
   problems.push(...sectionProblems);
-  const unknown = [...spec.keys()].filter((key) => !Object.hasOwn(specSchema.shape, key));
+  const unknown = [...spec.keys()].filter((key) => !KEYS.includes(key));
   problems.push(...unknown.slice(0, MAX_UNKNOWN).map((key) => unknownField(fieldPath("spec", [key]))));
   if (spec.size > 0 && Object.keys(sections).length + broken.length + unknown.length === 0) {
-    problems.push(invalid("spec", "holds no section", `write at least one of ${Object.keys(SECTIONS).join(", ")}`));
+    problems.push(invalid("spec", "holds no section", `write at least one of ${SECTION_KEYS.join(", ")}`));
   }
   return { ...identity, targetRefs: targets.refs, mode, failurePolicy, precedence, sections, broken, problems };
 }
@@ -182,7 +192,7 @@ function parseSections(
     const section = key as SectionKey;
     if (!spec.has(section)) continue;
     const written = spec.get(section);
-    const parsed = shared.once(section, written, () => parse(schema as z.ZodType, written, `spec.${section}`));
+    const parsed = shared.once(section, written, () => parse(schema() as z.ZodType, written, `spec.${section}`));
     if (parsed.ok) {
       sections[section] = parsed.value;
     } else {
@@ -200,7 +210,7 @@ interface Targets {
 
 /** Targets that can be made out are kept even from a list with problems. */
 function parseTargets(written: unknown, namespace: string): Targets {
-  const parsed = parse(FIELDS.targetRefs, written, "spec.targetRefs");
+  const parsed = parse(FIELDS.targetRefs(), written, "spec.targetRefs");
   const legible = parsed.ok ? parsed.value : legibleTargets(written);
   const elsewhere = legible.flatMap((ref, index) =>
     ref.kind === "Namespace" && ref.name !== undefined && ref.name !== namespace
@@ -215,7 +225,7 @@ function parseTargets(written: unknown, namespace: string): Targets {
 
 function legibleTargets(written: unknown): readonly WrittenTarget[] {
   if (!Array.isArray(written)) return [];
-  const item = FIELDS.targetRefs.element;
+  const item = FIELDS.targetRefs().element;
   return written.slice(0, MAX_TARGETS).flatMap((entry: unknown) => {
     // Without its unknown fields: a misspelt sectionName closes the whole target rather than nothing.
     const known = Object.fromEntries(Object.entries(fields(entry)).filter(([key]) => Object.hasOwn(item.shape, key)));

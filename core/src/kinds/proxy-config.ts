@@ -1,6 +1,7 @@
 /** ProxyConfig: how the proxies of a Gateway run in Kubernetes. Named by a GatewayClass, or by a Gateway of its own namespace. */
-import { z } from "zod";
+import * as z from "zod";
 import type { Problem } from "../problems.ts";
+import { later } from "../schema/later.ts";
 import { annotations, labels } from "../schema/reference.ts";
 import { parse } from "../schema/parse.ts";
 import { defaultsTo, type Immutable, oneOrMore, rule } from "../schema/rule.ts";
@@ -66,81 +67,88 @@ function loadBalancerClass() {
   });
 }
 
-const service = oneOrMore(
-  z.strictObject({
-    type: defaultsTo(z.enum(["LoadBalancer", "NodePort", "ClusterIP"]), DEFAULTS.serviceType)
-      .describe("How the Gateway can be reached.")
-      .exactOptional(),
-    annotations: annotations().describe("Annotations of the Service, for the load balancer.").exactOptional(),
-    loadBalancerClass: loadBalancerClass()
-      .describe("Which load balancer; Kubernetes does not let it change later.")
-      .exactOptional(),
-    externalTrafficPolicy: defaultsTo(z.enum(["Cluster", "Local"]), DEFAULTS.trafficPolicy)
-      .describe("`Local` keeps the client's address, and only nodes with a proxy answer. Not with ClusterIP.")
-      .exactOptional(),
-  }),
-  ["type", "annotations", "loadBalancerClass", "externalTrafficPolicy"],
-);
+const service = () =>
+  oneOrMore(
+    z.strictObject({
+      type: defaultsTo(z.enum(["LoadBalancer", "NodePort", "ClusterIP"]), DEFAULTS.serviceType)
+        .describe("How the Gateway can be reached.")
+        .exactOptional(),
+      annotations: annotations().describe("Annotations of the Service, for the load balancer.").exactOptional(),
+      loadBalancerClass: loadBalancerClass()
+        .describe("Which load balancer; Kubernetes does not let it change later.")
+        .exactOptional(),
+      externalTrafficPolicy: defaultsTo(z.enum(["Cluster", "Local"]), DEFAULTS.trafficPolicy)
+        .describe("`Local` keeps the client's address, and only nodes with a proxy answer. Not with ClusterIP.")
+        .exactOptional(),
+    }),
+    ["type", "annotations", "loadBalancerClass", "externalTrafficPolicy"],
+  );
 
-const autoscaling = rule(
-  z.strictObject({
-    minReplicas: defaultsTo(replicas(), DEFAULTS.minReplicas).describe("Never fewer.").exactOptional(),
-    maxReplicas: replicas().describe("Never more."),
-    cpuUtilization: defaultsTo(z.int().min(1).max(100), DEFAULTS.cpuUtilization)
-      .describe("Percent of the requested CPU that is aimed at.")
-      .exactOptional(),
-  }),
-  {
-    cel: `(has(self.minReplicas) ? self.minReplicas : ${DEFAULTS.minReplicas}) <= self.maxReplicas`,
-    message: "has fewer maxReplicas than minReplicas",
-    fix: `write maxReplicas of at least minReplicas (default ${DEFAULTS.minReplicas})`,
-    check: ({ minReplicas = DEFAULTS.minReplicas, maxReplicas }) => minReplicas <= maxReplicas,
-  },
-);
+const autoscaling = () =>
+  rule(
+    z.strictObject({
+      minReplicas: defaultsTo(replicas(), DEFAULTS.minReplicas).describe("Never fewer.").exactOptional(),
+      maxReplicas: replicas().describe("Never more."),
+      cpuUtilization: defaultsTo(z.int().min(1).max(100), DEFAULTS.cpuUtilization)
+        .describe("Percent of the requested CPU that is aimed at.")
+        .exactOptional(),
+    }),
+    {
+      cel: `(has(self.minReplicas) ? self.minReplicas : ${DEFAULTS.minReplicas}) <= self.maxReplicas`,
+      message: "has fewer maxReplicas than minReplicas",
+      fix: `write maxReplicas of at least minReplicas (default ${DEFAULTS.minReplicas})`,
+      check: ({ minReplicas = DEFAULTS.minReplicas, maxReplicas }) => minReplicas <= maxReplicas,
+    },
+  );
 
 const KEYS = ["replicas", "autoscaling", "resources", "image", "service", "logLevel", "drainTime", "labels"] as const;
 
-export const specSchema = rule(
-  oneOrMore(
-    z.strictObject({
-      replicas: defaultsTo(replicas(), DEFAULTS.replicas).describe("How many proxies.").exactOptional(),
-      autoscaling: autoscaling
-        .describe("A HorizontalPodAutoscaler decides how many; the operator then leaves the number alone.")
-        .exactOptional(),
-      resources: oneOrMore(
-        z.strictObject({
-          requests: defaultsTo(amounts(), DEFAULTS.requests).describe("What is set aside.").exactOptional(),
-          limits: defaultsTo(amounts(), DEFAULTS.limits).describe("What is not exceeded.").exactOptional(),
-        }),
-        ["requests", "limits"],
-      )
-        .describe("Of the proxy's container.")
-        .exactOptional(),
-      image: image()
-        .describe(
-          "Envoy's image. Only where a GatewayClass names this ProxyConfig. Absent: the operator's `--proxy-image`.",
+export const specSchema = later(() =>
+  rule(
+    oneOrMore(
+      z.strictObject({
+        replicas: defaultsTo(replicas(), DEFAULTS.replicas).describe("How many proxies.").exactOptional(),
+        autoscaling: autoscaling()
+          .describe("A HorizontalPodAutoscaler decides how many; the operator then leaves the number alone.")
+          .exactOptional(),
+        resources: oneOrMore(
+          z.strictObject({
+            requests: defaultsTo(amounts(), DEFAULTS.requests).describe("What is set aside.").exactOptional(),
+            limits: defaultsTo(amounts(), DEFAULTS.limits).describe("What is not exceeded.").exactOptional(),
+          }),
+          ["requests", "limits"],
         )
-        .exactOptional(),
-      service: service.describe("The Service in front of the proxies.").exactOptional(),
-      logLevel: defaultsTo(z.enum(["trace", "debug", "info", "warning", "error", "critical", "off"]), DEFAULTS.logLevel)
-        .describe("Envoy's own log. `debug` and `trace` print requests, credentials among them.")
-        .exactOptional(),
-      drainTime: defaultsTo(duration({ min: "1s", max: "10m" }), DEFAULTS.drainTime)
-        .describe("How long a proxy that ends lets its connections finish.")
-        .exactOptional(),
-      labels: labels().describe("Further labels of everything that is made. Ours win.").exactOptional(),
-    }),
-    KEYS,
+          .describe("Of the proxy's container.")
+          .exactOptional(),
+        image: image()
+          .describe(
+            "Envoy's image. Only where a GatewayClass names this ProxyConfig. Absent: the operator's `--proxy-image`.",
+          )
+          .exactOptional(),
+        service: service().describe("The Service in front of the proxies.").exactOptional(),
+        logLevel: defaultsTo(
+          z.enum(["trace", "debug", "info", "warning", "error", "critical", "off"]),
+          DEFAULTS.logLevel,
+        )
+          .describe("Envoy's own log. `debug` and `trace` print requests, credentials among them.")
+          .exactOptional(),
+        drainTime: defaultsTo(duration({ min: "1s", max: "10m" }), DEFAULTS.drainTime)
+          .describe("How long a proxy that ends lets its connections finish.")
+          .exactOptional(),
+        labels: labels().describe("Further labels of everything that is made. Ours win.").exactOptional(),
+      }),
+      KEYS,
+    ),
+    {
+      cel: "!(has(self.replicas) && has(self.autoscaling))",
+      message: "has both replicas and autoscaling",
+      fix: "write one of them",
+      check: (spec) => spec.replicas === undefined || spec.autoscaling === undefined,
+    },
   ),
-  {
-    cel: "!(has(self.replicas) && has(self.autoscaling))",
-    message: "has both replicas and autoscaling",
-    fix: "write one of them",
-    check: (spec) => spec.replicas === undefined || spec.autoscaling === undefined,
-  },
 );
 
-export type ProxyConfigSpec = Immutable<z.output<typeof specSchema>>;
+export type ProxyConfigSpec = Immutable<z.output<ReturnType<typeof specSchema>>>;
 
 export interface ParsedProxyConfig extends ObjectIdentity {
   readonly spec: ProxyConfigSpec;
@@ -149,7 +157,7 @@ export interface ParsedProxyConfig extends ObjectIdentity {
 
 /** A spec with problems is empty; who uses it must look at `problems`. */
 export function parseProxyConfig(object: KubeObject): ParsedProxyConfig {
-  const parsed = parse(specSchema, object.spec, "spec");
+  const parsed = parse(specSchema(), object.spec, "spec");
   return {
     ...identityOf("ProxyConfig", object),
     spec: parsed.ok ? parsed.value : {},

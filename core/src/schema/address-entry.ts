@@ -1,5 +1,5 @@
 /** Entries of allowlist and denylist. */
-import { z } from "zod";
+import * as z from "zod";
 import { listMap } from "./list.ts";
 import type { Immutable } from "./rule.ts";
 import { cidr, dateTime, text } from "./text.ts";

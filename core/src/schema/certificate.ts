@@ -1,5 +1,5 @@
 /** A certificate that cert-manager is to make. */
-import { z } from "zod";
+import * as z from "zod";
 import { durationMs } from "./duration.ts";
 import { issuerRef } from "./reference.ts";
 import { type Immutable, defaultsTo, oneOrMore, rule } from "./rule.ts";

@@ -1,5 +1,5 @@
 /** Identities that a client certificate can carry. */
-import { z } from "zod";
+import * as z from "zod";
 import { atomicList } from "./list.ts";
 import type { Immutable } from "./rule.ts";
 import { text } from "./text.ts";

@@ -1,5 +1,5 @@
 /** Lists and maps as the API server knows them: each has a bound (CEL's cost estimate needs it) and a list type (server-side apply needs it). */
-import { z } from "zod";
+import * as z from "zod";
 
 const LIST_TYPE = "x-kubernetes-list-type";
 

@@ -1,5 +1,5 @@
 /** References to other objects. All are to the namespace of the referrer but `backendRef`, which may need a ReferenceGrant. */
-import { z } from "zod";
+import * as z from "zod";
 import { listSet, textMap } from "./list.ts";
 import { oneOrMore, rule } from "./rule.ts";
 import { dataKey, matches, MAX_NAME, MAX_TEXT, name, namespaceName, text } from "./text.ts";

@@ -2,7 +2,7 @@
  * What a zod schema says beyond its shape, so that the API server's CRD, our parser and the reference page have one source: a rule has a
  * CEL half for the server and a check for us; list types and documented defaults are metadata.
  */
-import { z } from "zod";
+import * as z from "zod";
 import type { CelRule } from "../slice.ts";
 
 /** Metadata key of a default that lives in code and must never be stored by the API server (api.md: no default appears in a spec). */

@@ -1,5 +1,5 @@
 /** The kinds of text in our specs. Patterns stay inside what JavaScript and RE2 (CEL) read alike; refusals say what to write. */
-import { z } from "zod";
+import * as z from "zod";
 import { parseCidr } from "./cidr.ts";
 import { DATE_TIME, dateTimeMs } from "./date-time.ts";
 import { DURATION, durationMs } from "./duration.ts";

@@ -1,5 +1,5 @@
 /** Words that YAML 1.1, which kubectl reads, takes for booleans: an unquoted `Off` arrives as `false` and means Off. */
-import { z } from "zod";
+import * as z from "zod";
 
 /** Metadata key: the CRD must take `false` beside the words. CEL cannot see such a field, which has no one type. */
 export const OFF_IS_FALSE = "x-gatewarden-off-is-false";

@@ -98,6 +98,20 @@ export const REFUSED_AUTHORIZATION: readonly Refused[] = [
     "spec.authorization.rules[0].claims[0].values",
     /missing/,
   ],
+  [
+    "authorization",
+    "mfa with a context that no challenge can say",
+    rules({ mfa: { acr: ['gold"'] } }),
+    "spec.authorization.rules[0].mfa.acr[0]",
+    /no authentication context/,
+  ],
+  [
+    "authorization",
+    "mfa with a method of two words",
+    rules({ mfa: { amr: ["one time"] } }),
+    "spec.authorization.rules[0].mfa.amr[0]",
+    /no authentication method/,
+  ],
   ["authorization", "mfa that asks for nothing", rules({ mfa: {} }), "spec.authorization.rules[0].mfa", /says nothing/],
   [
     "authorization",

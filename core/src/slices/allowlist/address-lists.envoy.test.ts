@@ -26,13 +26,13 @@ afterEach(async () => {
 });
 
 function allow(spec: AllowSpec, source: Source = near) {
-  const resolved = allowlist.resolve(allowSchema.parse(spec), atOf(source), lookupOf({ nowMs: NOW }));
+  const resolved = allowlist.resolve(allowSchema().parse(spec), atOf(source), lookupOf({ nowMs: NOW }));
   if (!resolved.ok) throw new Error(resolved.problems[0].message);
   return resolved.model;
 }
 
 function deny(spec: DenySpec, source: Source = nearDeny) {
-  const resolved = denylist.resolve(denySchema.parse(spec), atOf(source), lookupOf({ nowMs: NOW }));
+  const resolved = denylist.resolve(denySchema().parse(spec), atOf(source), lookupOf({ nowMs: NOW }));
   if (!resolved.ok) throw new Error(resolved.problems[0].message);
   return resolved.model;
 }
@@ -44,7 +44,7 @@ const denied = (model: ReturnType<typeof deny>, audit = false): RoutePiece =>
 const ranges = (...cidrs: readonly string[]) => ({ entries: cidrs.map((cidr) => ({ cidr })) });
 
 function hcmOf(spec: object): JsonObject {
-  const resolved = clientIP.resolve(clientSchema.parse(spec), atOf(sourceOf("clientIP", "Gateway")), lookupOf());
+  const resolved = clientIP.resolve(clientSchema().parse(spec), atOf(sourceOf("clientIP", "Gateway")), lookupOf());
   if (!resolved.ok) throw new Error(resolved.problems[0].message);
   return clientIP.listener?.(resolved.model, listenerOf()).hcm ?? {};
 }
@@ -162,7 +162,7 @@ it("an entry's end is a time at which the engine asks again", () => {
     { cidr: "10.1.0.0/16", expiresAt: "2026-11-01T00:00:00Z" },
     { cidr: "10.2.0.0/16" },
   ];
-  denylist.resolve(denySchema.parse({ entries }), atOf(nearDeny), lookup);
+  denylist.resolve(denySchema().parse({ entries }), atOf(nearDeny), lookup);
   expect(lookup.times).toEqual([NOW + 60_000]);
 });
 

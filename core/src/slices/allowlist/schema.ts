@@ -1,17 +1,19 @@
 /** Section `allowlist`: the only addresses that may call. */
-import { z } from "zod";
+import * as z from "zod";
 import { entries } from "../../schema/address-entry.ts";
-import { type Immutable, celRules, defaultsTo } from "../../schema/rule.ts";
+import { later } from "../../schema/later.ts";
+import { type Immutable, defaultsTo } from "../../schema/rule.ts";
 
 export const DEFAULTS = { inherit: true } as const;
 
-export const schema = z.strictObject({
-  entries: entries().describe(
-    "Addresses that may call; all others are refused. An expired entry admits nobody and still counts.",
-  ),
-  inherit: defaultsTo(z.boolean(), DEFAULTS.inherit)
-    .describe("Whether entries of farther policies are added; false replaces them.")
-    .exactOptional(),
-});
-export type Spec = Immutable<z.output<typeof schema>>;
-export const cel = celRules(schema);
+export const schema = later(() =>
+  z.strictObject({
+    entries: entries().describe(
+      "Addresses that may call; all others are refused. An expired entry admits nobody and still counts.",
+    ),
+    inherit: defaultsTo(z.boolean(), DEFAULTS.inherit)
+      .describe("Whether entries of farther policies are added; false replaces them.")
+      .exactOptional(),
+  }),
+);
+export type Spec = Immutable<z.output<ReturnType<typeof schema>>>;

@@ -3,7 +3,7 @@ import { addresses, type AddressRange, mergeEntries, resolveEntries, shownRange 
 import { denyWhere, noneOf } from "../../envoy/rbac.ts";
 import type { RouteContext, RoutePiece, Slice } from "../../slice.ts";
 import { evaluate } from "./evaluate.ts";
-import { cel, DEFAULTS, schema, type Spec } from "./schema.ts";
+import { DEFAULTS, schema, type Spec } from "./schema.ts";
 
 /** Who has none of its live addresses is refused in the name of `policy`. */
 interface List {
@@ -20,7 +20,6 @@ export interface Model extends List {
 export const allowlist: Slice<"allowlist", Spec, Model> = {
   key: "allowlist",
   schema,
-  cel,
   levels: ["Gateway", "Listener", "Namespace", "Route", "Rule"],
   listenerSettings: [],
   mayOpen: false,

@@ -1,9 +1,10 @@
 /** Section `authentication`: who is calling. The credential that is present chooses the method; a bad one is refused (api.md). */
-import { z } from "zod";
+import * as z from "zod";
 import { identities } from "../../schema/identity.ts";
+import { later } from "../../schema/later.ts";
 import { atomicList, listMap, listSet } from "../../schema/list.ts";
 import { backendRef, consumerSelector, valueRef } from "../../schema/reference.ts";
-import { type Immutable, celRules, defaultsTo, oneOrMore, rule } from "../../schema/rule.ts";
+import { type Immutable, defaultsTo, oneOrMore, rule } from "../../schema/rule.ts";
 import { duration, headerName, httpsUrl, identityHeader, MAX_TEXT, name, text, token } from "../../schema/text.ts";
 
 export const DEFAULTS = {
@@ -258,7 +259,6 @@ function sourceCount(spec: {
   return places.size;
 }
 
-export const schema = section();
-export type Spec = Immutable<z.output<typeof schema>>;
+export const schema = later(section);
+export type Spec = Immutable<z.output<ReturnType<typeof schema>>>;
 export type JwtSpec = NonNullable<Spec["jwt"]>[number];
-export const cel = celRules(schema);

@@ -8,7 +8,7 @@ import type { Model } from "./model.ts";
 import { recogniseExtension } from "./recognise.ts";
 import { resolve } from "./resolve.ts";
 import { routePiece } from "./route.ts";
-import { cel, schema, type Spec } from "./schema.ts";
+import { schema, type Spec } from "./schema.ts";
 import { tighten } from "./tighten.ts";
 import { unsupported } from "./unsupported.ts";
 import { validate } from "./validate.ts";
@@ -16,7 +16,6 @@ import { validate } from "./validate.ts";
 export const authentication: Slice<"authentication", Spec, Model> = {
   key: "authentication",
   schema,
-  cel,
   levels: ["Gateway", "Listener", "Namespace", "Route", "Rule"],
   listenerSettings: [],
   mayOpen: false,

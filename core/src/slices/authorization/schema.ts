@@ -1,8 +1,9 @@
 /** Section `authorization`: who may do what. Rules in order, the first that matches decides (api.md "Authorization"). */
-import { z } from "zod";
+import * as z from "zod";
 import { identities } from "../../schema/identity.ts";
+import { later } from "../../schema/later.ts";
 import { atomicList, listSet } from "../../schema/list.ts";
-import { type Immutable, celRules, defaultsTo, oneOrMore, rule } from "../../schema/rule.ts";
+import { type Immutable, defaultsTo, oneOrMore, rule } from "../../schema/rule.ts";
 import { cidr, duration, method, name, pathTemplate, text, word } from "../../schema/text.ts";
 
 export const DEFAULTS = { defaultAction: "Deny" } as const;
@@ -86,7 +87,6 @@ function section() {
   );
 }
 
-export const schema = section();
-export type Spec = Immutable<z.output<typeof schema>>;
+export const schema = later(section);
+export type Spec = Immutable<z.output<ReturnType<typeof schema>>>;
 export type RuleSpec = NonNullable<Spec["rules"]>[number];
-export const cel = celRules(schema);

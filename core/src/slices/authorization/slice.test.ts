@@ -64,7 +64,7 @@ describe("what cannot be known closes", () => {
 
 describe("what is read", () => {
   const resolve = (spec: object, world: Parameters<typeof lookupOf>[0]) =>
-    authorization.resolve(schema.parse(spec), atOf(source), lookupOf(world));
+    authorization.resolve(schema().parse(spec), atOf(source), lookupOf(world));
 
   test("a suspended consumer has no right and every ban", () => {
     const consumers = [

@@ -3,7 +3,7 @@ import type { Slice } from "../../slice.ts";
 import { evaluate } from "./evaluate.ts";
 import type { Model } from "./model.ts";
 import { resolve } from "./resolve.ts";
-import { cel, schema, type Spec } from "./schema.ts";
+import { schema, type Spec } from "./schema.ts";
 import { shown } from "./shown.ts";
 import { route } from "./translate.ts";
 import { unsupported } from "./unsupported.ts";
@@ -12,7 +12,6 @@ import { validate } from "./validate.ts";
 export const authorization: Slice<"authorization", Spec, Model> = {
   key: "authorization",
   schema,
-  cel,
   levels: ["Gateway", "Listener", "Namespace", "Route", "Rule"],
   listenerSettings: [],
   mayOpen: false,

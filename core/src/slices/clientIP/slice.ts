@@ -3,14 +3,13 @@ import { cidrRange } from "../../envoy/address-list.ts";
 import type { Problem } from "../../problems.ts";
 import { sameJson } from "../../same.ts";
 import type { ListenerPiece, Slice } from "../../slice.ts";
-import { cel, schema, type Spec } from "./schema.ts";
+import { schema, type Spec } from "./schema.ts";
 
 export type Model = Spec;
 
 export const clientIP: Slice<"clientIP", Spec, Model> = {
   key: "clientIP",
   schema,
-  cel,
   levels: ["Gateway", "Listener"],
   listenerSettings: ["trustedHops", "trustedProxies"],
   mayOpen: false,

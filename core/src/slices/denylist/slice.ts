@@ -10,7 +10,7 @@ import {
 import { denyWhere } from "../../envoy/rbac.ts";
 import type { RouteContext, RoutePiece, Slice } from "../../slice.ts";
 import { evaluate } from "./evaluate.ts";
-import { cel, schema, type Spec } from "./schema.ts";
+import { schema, type Spec } from "./schema.ts";
 
 export interface Model {
   readonly ranges: readonly AddressRange[];
@@ -19,7 +19,6 @@ export interface Model {
 export const denylist: Slice<"denylist", Spec, Model> = {
   key: "denylist",
   schema,
-  cel,
   levels: ["Gateway", "Listener", "Namespace", "Route", "Rule"],
   listenerSettings: [],
   mayOpen: false,

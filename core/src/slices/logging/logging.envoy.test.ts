@@ -33,7 +33,7 @@ afterEach(async () => {
 });
 
 function modelOf(spec: Spec, world: World = {}): Model {
-  const resolved = logging.resolve(schema.parse(spec), atOf(sourceOf("logging", "Gateway")), lookupOf(world));
+  const resolved = logging.resolve(schema().parse(spec), atOf(sourceOf("logging", "Gateway")), lookupOf(world));
   if (!resolved.ok) throw new Error(resolved.problems[0].message);
   return resolved.model;
 }
@@ -290,7 +290,7 @@ describe("OTLP", () => {
   });
 
   it("is broken without its Service", () => {
-    const spec = schema.parse({
+    const spec = schema().parse({
       sinks: [{ name: "o", type: "OTLP", otlp: { backendRef: { name: "otel", port: 1 } } }],
     });
     const resolved = logging.resolve(spec, atOf(sourceOf("logging", "Gateway")), lookupOf());

@@ -2,14 +2,13 @@
 import type { Problem } from "../../problems.ts";
 import type { At, Lookup, Resolution, Slice } from "../../slice.ts";
 import type { Model, Sink } from "./model.ts";
-import { cel, DEFAULTS, schema, type Spec } from "./schema.ts";
+import { DEFAULTS, schema, type Spec } from "./schema.ts";
 import { tighten } from "./tighten.ts";
 import { listener, route } from "./translate.ts";
 
 export const logging: Slice<"logging", Spec, Model> = {
   key: "logging",
   schema,
-  cel,
   levels: ["Gateway", "Listener", "Namespace", "Route", "Rule"],
   listenerSettings: ["sinks"],
   mayOpen: false,

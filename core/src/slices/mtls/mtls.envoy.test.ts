@@ -42,7 +42,7 @@ afterEach(async () => {
 
 function modelOf(spec: Spec, level: Level = "Gateway", further: Readonly<Record<string, string>> = {}): Model {
   const at = atOf(sourceOf("mtls", level));
-  const resolved = mtls.resolve(schema.parse(spec), at, lookupOf({ values: { ...values, ...further } }));
+  const resolved = mtls.resolve(schema().parse(spec), at, lookupOf({ values: { ...values, ...further } }));
   if (!resolved.ok) throw new Error(resolved.problems[0].message);
   return resolved.model;
 }
@@ -313,7 +313,7 @@ describe("towards a backend", () => {
 describe("without Envoy", () => {
   const problemsOf = (spec: Spec, further = {}) => {
     const at = atOf(sourceOf("mtls", "Gateway"));
-    const resolved = mtls.resolve(schema.parse(spec), at, lookupOf({ values: { ...values, ...further } }));
+    const resolved = mtls.resolve(schema().parse(spec), at, lookupOf({ values: { ...values, ...further } }));
     return resolved.ok ? [] : resolved.problems;
   };
 

@@ -1,10 +1,11 @@
 /** Section `mtls`: client certificates at the listener (`client`) and TLS towards the Service (`backend`). */
-import { z } from "zod";
+import * as z from "zod";
 import { certificate } from "../../schema/certificate.ts";
 import { identities } from "../../schema/identity.ts";
+import { later } from "../../schema/later.ts";
 import { atomicList, listSet } from "../../schema/list.ts";
 import { valueRef } from "../../schema/reference.ts";
-import { type Immutable, celRules, defaultsTo, oneOrMore, rule } from "../../schema/rule.ts";
+import { type Immutable, defaultsTo, oneOrMore, rule } from "../../schema/rule.ts";
 import { text } from "../../schema/text.ts";
 import { wordOrOff } from "../../schema/word.ts";
 
@@ -72,14 +73,15 @@ function backend() {
   });
 }
 
-export const schema = oneOrMore(
-  z.strictObject({
-    client: client().describe("Certificates of clients. Only on a Gateway or a listener.").exactOptional(),
-    backend: backend().describe("How calls reach the Service.").exactOptional(),
-  }),
-  ["client", "backend"],
+export const schema = later(() =>
+  oneOrMore(
+    z.strictObject({
+      client: client().describe("Certificates of clients. Only on a Gateway or a listener.").exactOptional(),
+      backend: backend().describe("How calls reach the Service.").exactOptional(),
+    }),
+    ["client", "backend"],
+  ),
 );
-export type Spec = Immutable<z.output<typeof schema>>;
+export type Spec = Immutable<z.output<ReturnType<typeof schema>>>;
 export type ClientSpec = NonNullable<Spec["client"]>;
 export type BackendSpec = NonNullable<Spec["backend"]>;
-export const cel = celRules(schema);

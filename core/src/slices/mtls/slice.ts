@@ -4,14 +4,13 @@ import { evaluate } from "./evaluate.ts";
 import { shown } from "./shown.ts";
 import type { Model } from "./model.ts";
 import { merge, resolve, validate } from "./resolve.ts";
-import { cel, schema, type Spec } from "./schema.ts";
+import { schema, type Spec } from "./schema.ts";
 import { tighten } from "./tighten.ts";
 import { listener, route, unsupported } from "./translate.ts";
 
 export const mtls: Slice<"mtls", Spec, Model> = {
   key: "mtls",
   schema,
-  cel,
   levels: ["Gateway", "Listener", "Namespace", "Route", "Rule"],
   listenerSettings: ["client"],
   mayOpen: false,

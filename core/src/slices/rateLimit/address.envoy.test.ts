@@ -32,7 +32,7 @@ const byAddress = (name: string, more: Partial<Limit> = {}): Limit => ({
 
 function pieceOf(...limits: readonly Limit[]): RoutePiece {
   const source = sourceOf("rateLimit", "Route", "orders");
-  const resolved = rateLimit.resolve(schema.parse({ limits }), atOf(source), lookupOf());
+  const resolved = rateLimit.resolve(schema().parse({ limits }), atOf(source), lookupOf());
   if (!resolved.ok) throw new Error(resolved.problems[0].message);
   return rateLimit.route?.(resolved.model, routeOf(source)) ?? {};
 }

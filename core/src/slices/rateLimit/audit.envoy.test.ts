@@ -28,7 +28,7 @@ afterEach(async () => {
 });
 
 function modelOf(policy: string, spec: Spec, level: Level): Model {
-  const resolved = rateLimit.resolve(schema.parse(spec), atOf(sourceOf("rateLimit", level, policy)), lookupOf());
+  const resolved = rateLimit.resolve(schema().parse(spec), atOf(sourceOf("rateLimit", level, policy)), lookupOf());
   if (!resolved.ok) throw new Error(resolved.problems[0].message);
   return resolved.model;
 }

@@ -32,7 +32,7 @@ function modelOf(
   policy = "orders",
   source = sourceOf("rateLimit", level, policy),
 ): Model {
-  const resolved = rateLimit.resolve(schema.parse(spec), atOf(source), lookupOf(world));
+  const resolved = rateLimit.resolve(schema().parse(spec), atOf(source), lookupOf(world));
   if (!resolved.ok) throw new Error(resolved.problems[0].message);
   return resolved.model;
 }
@@ -448,7 +448,7 @@ it("refuses a selector whose names would be too large a pattern, and Envoy takes
 });
 
 it("refuses what it cannot do", () => {
-  const spec = schema.parse({ limits: [{ name: "all", ...SLOW, scope: "Global" }] });
+  const spec = schema().parse({ limits: [{ name: "all", ...SLOW, scope: "Global" }] });
   const source = sourceOf("rateLimit");
   const resolved = rateLimit.resolve(spec, atOf(source), lookupOf());
   expect(resolved).toMatchObject({

@@ -1,8 +1,9 @@
 /** Section `rateLimit`: how many calls, counted by whom. Every matching limit counts. */
-import { z } from "zod";
+import * as z from "zod";
+import { later } from "../../schema/later.ts";
 import { atomicList, listMap, listSet, textMap } from "../../schema/list.ts";
 import { consumerSelector } from "../../schema/reference.ts";
-import { type Immutable, celRules, defaultsTo, oneOrMore, rule } from "../../schema/rule.ts";
+import { type Immutable, defaultsTo, oneOrMore, rule } from "../../schema/rule.ts";
 import { HEADER_NAME, duration, matches, method, name, pathTemplate, text } from "../../schema/text.ts";
 
 export const DEFAULTS = { maxKeys: 10_000, scope: "PerProxy", onFailure: "LocalFallback", headers: true } as const;
@@ -73,12 +74,13 @@ function limit() {
   });
 }
 
-export const schema = z.strictObject({
-  limits: listMap(limit(), "name", 16).describe("The limits."),
-  headers: defaultsTo(z.boolean(), DEFAULTS.headers)
-    .describe("Whether answers carry x-ratelimit-limit, -remaining and -reset.")
-    .exactOptional(),
-});
-export type Spec = Immutable<z.output<typeof schema>>;
+export const schema = later(() =>
+  z.strictObject({
+    limits: listMap(limit(), "name", 16).describe("The limits."),
+    headers: defaultsTo(z.boolean(), DEFAULTS.headers)
+      .describe("Whether answers carry x-ratelimit-limit, -remaining and -reset.")
+      .exactOptional(),
+  }),
+);
+export type Spec = Immutable<z.output<ReturnType<typeof schema>>>;
 export type LimitSpec = Spec["limits"][number];
-export const cel = celRules(schema);

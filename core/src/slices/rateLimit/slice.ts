@@ -4,14 +4,13 @@ import { evaluate } from "./evaluate.ts";
 import { shown } from "./shown.ts";
 import type { Model } from "./model.ts";
 import { merge, resolve, validate } from "./resolve.ts";
-import { cel, schema, type Spec } from "./schema.ts";
+import { schema, type Spec } from "./schema.ts";
 import { tighten } from "./tighten.ts";
 import { extension, host, route } from "./translate.ts";
 
 export const rateLimit: Slice<"rateLimit", Spec, Model> = {
   key: "rateLimit",
   schema,
-  cel,
   levels: ["Gateway", "Listener", "Namespace", "Route", "Rule"],
   listenerSettings: [],
   mayOpen: true,

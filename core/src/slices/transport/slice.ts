@@ -4,7 +4,7 @@ import type { Problem } from "../../problems.ts";
 import type { CertificateSpec } from "../../schema/certificate.ts";
 import { sameJson } from "../../same.ts";
 import type { ListenerContext, ListenerPiece, Slice, Source, Tightened } from "../../slice.ts";
-import { cel, DEFAULTS, schema, type Spec } from "./schema.ts";
+import { DEFAULTS, schema, type Spec } from "./schema.ts";
 
 export interface Model {
   readonly source: Source;
@@ -17,7 +17,6 @@ const VERSION = { "1.2": "TLSv1_2", "1.3": "TLSv1_3" } as const;
 export const transport: Slice<"transport", Spec, Model> = {
   key: "transport",
   schema,
-  cel,
   levels: ["Gateway", "Listener"],
   listenerSettings: ["certificate", "minTLSVersion"],
   mayOpen: false,

@@ -20,7 +20,7 @@ afterEach(async () => {
 
 function pieceOf(spec: Spec, context: ListenerContext = base, level: Level = "Gateway"): ListenerPiece {
   const at = atOf(sourceOf("transport", level, "edge", "infra"));
-  const resolved = transport.resolve(schema.parse(spec), at, lookupOf());
+  const resolved = transport.resolve(schema().parse(spec), at, lookupOf());
   if (!resolved.ok) throw new Error(resolved.problems[0].message);
   return transport.listener?.(resolved.model, context) ?? {};
 }
