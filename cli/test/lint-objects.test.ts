@@ -249,3 +249,84 @@ test("GW-LINT-017: failurePolicy Open", async () => {
     await found(policy("failurePolicy: Closed\n  denylist: {entries: [{cidr: 10.0.0.1/32}]}"), "GW-LINT-017"),
   ).toEqual([]);
 });
+
+describe("GW-LINT-019: floors that believe any issuer", () => {
+  const at = (kind: string, name: string, rest = ""): string => `targetRefs: [{kind: ${kind}, name: ${name}${rest}}]`;
+  const floor = (
+    namespace: string,
+    name: string,
+    target: string,
+    section: string,
+    more = "precedence: Override",
+  ): string =>
+    `apiVersion: gatewarden.io/v1alpha1
+kind: ApiPolicy
+metadata: {name: ${name}, namespace: ${namespace}}
+spec:
+  ${target}
+  ${more}
+  ${section}
+`;
+  const asking = (condition: string): string =>
+    `authorization: {rules: [{name: a, action: Allow, methods: [GET]}, {name: b, action: Deny, ${condition}}]}`;
+  const roles = asking("roles: [admin]");
+  const issuers = 'authentication: {jwt: [{name: corp, issuer: "https://sso.test", audiences: [shop]}]}';
+  const edge = at("Gateway", "edge");
+  const listener = at("Gateway", "edge", ", sectionName: http");
+  const orders = at("HTTPRoute", "orders");
+  const inForce = `apiVersion: v1
+kind: Namespace
+metadata: {name: shop, labels: {gatewarden.io/overrides: allowed}}
+---
+apiVersion: gateway.networking.k8s.io/v1
+kind: Gateway
+metadata: {name: edge, namespace: infra}
+spec: {gatewayClassName: gatewarden, listeners: [{name: http, port: 80, protocol: HTTP, allowedRoutes: {namespaces: {from: All}}}]}
+---
+apiVersion: gateway.networking.k8s.io/v1
+kind: HTTPRoute
+metadata: {name: orders, namespace: shop}
+spec: {parentRefs: [{name: edge, namespace: infra}], rules: [{backendRefs: [{name: orders, port: 80}]}]}
+`;
+  const hit = (field: string, object = "infra/floor"): readonly string[] => [
+    `GW-LINT-019 warning ApiPolicy/${object} spec.authorization.rules[1].${field}`,
+  ];
+  const all = async (...documents: readonly string[]): Promise<readonly string[]> =>
+    (await found(documents.join("---\n"), "GW-LINT-019")).map((one) => one.replace(/ line \d+$/, ""));
+
+  test.each([
+    ["claims", "claims: [{provider: corp, path: [dept], values: [x]}]"],
+    ["roles", "roles: [admin]"],
+    ["scopes", "scopes: [admin]"],
+    ["when", 'when: "claims.dept == 1"'],
+  ])("%s", async (field, condition) => {
+    expect(await all(floor("infra", "floor", edge, asking(condition)))).toEqual(hit(field));
+  });
+  test.each([
+    ["addresses", edge, asking("sources: [10.0.0.0/8]"), undefined],
+    ["CEL without claims", edge, asking(`when: "request.method == 'GET'"`), undefined],
+    ["a Default", edge, roles, "precedence: Default"],
+    ["an audited Override", edge, roles, "precedence: Override\n  mode: Audit"],
+    ["its own issuers", edge, `${roles}\n  ${issuers}`, undefined],
+  ])("are none with %s", async (_what, target, section, more) => {
+    expect(await all(floor("infra", "floor", target, section, more))).toEqual([]);
+  });
+  test("are none where a floor at the same target or above names the methods", async () => {
+    const asked = floor("infra", "floor", listener, roles);
+    expect(await all(asked, floor("infra", "who", edge, issuers))).toEqual([]);
+    expect(await all(asked, floor("infra", "who", listener, issuers))).toEqual([]);
+    const wider = floor("infra", "floor", edge, roles);
+    expect(await all(wider, floor("infra", "who", listener, issuers))).toEqual(hit("roles"));
+    expect(await all(wider, floor("infra", "who", edge, "authentication: {forbid: [Public]}"))).toEqual(hit("roles"));
+    expect(await all(wider, floor("infra", "who", edge, issuers, "precedence: Default"))).toEqual(hit("roles"));
+  });
+  test("are judged by what is in force: a Gateway's issuers stand above a route's floor, a route's below its Gateway's", async () => {
+    const near = floor("shop", "near", orders, roles);
+    expect(await all(inForce, near)).toEqual(hit("roles", "shop/near"));
+    expect(await all(inForce, near, floor("infra", "who", edge, issuers))).toEqual([]);
+    expect(await all(inForce, near, floor("infra", "who", listener, issuers))).toEqual([]);
+    const far = floor("infra", "floor", edge, roles);
+    expect(await all(inForce, far, floor("shop", "who", orders, issuers))).toEqual(hit("roles"));
+    expect(await all(inForce, far, floor("infra", "who", listener, issuers))).toEqual(hit("roles"));
+  });
+});

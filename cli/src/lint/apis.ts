@@ -5,7 +5,7 @@ import type { OpenEngine } from "@gatewarden/core/engine.ts";
 import type { ParsedApiPolicy } from "@gatewarden/core/kinds/api-policy.ts";
 import type { RouteRule } from "@gatewarden/core/kinds/gateway-api/http-route.ts";
 import { idOf } from "@gatewarden/core/kinds/meta.ts";
-import type { SectionKey, Source } from "@gatewarden/core/slice.ts";
+import type { Level, SectionKey, Source } from "@gatewarden/core/slice.ts";
 import { slices } from "@gatewarden/core/slices.ts";
 import { keyText } from "@gatewarden/operator/kube/kinds.ts";
 import type { Manifest } from "../offline/manifests.ts";
@@ -21,14 +21,25 @@ export interface Api {
   /** Policies whose section is enforced here, nearest first; absent: nobody writes it. */
   readonly enforced: ReadonlyMap<SectionKey, readonly ParsedApiPolicy[]>;
   readonly audited: ReadonlyMap<SectionKey, readonly ParsedApiPolicy[]>;
+  /** Those of `enforced` that are Overrides, with the level at which they hold. */
+  readonly floors: ReadonlyMap<SectionKey, readonly Floor[]>;
   /** Answers 503 whatever comes: something is broken. */
   readonly closed: boolean;
+}
+
+export interface Floor {
+  readonly policy: ParsedApiPolicy;
+  readonly level: Level;
 }
 
 /** @param open the engine that these objects were given to */
 export function apisOf(manifests: ReadonlyMap<string, Manifest>, { views, objects }: OpenEngine): readonly Api[] {
   const written = (sources: readonly Source[]): readonly ParsedApiPolicy[] =>
     sources.flatMap(({ namespace, name }) => objects.policies.get(`${namespace}/${name}`) ?? []);
+  const floorsAmong = (sources: readonly Source[]): readonly Floor[] =>
+    sources
+      .filter(({ precedence }) => precedence === "Override")
+      .flatMap((source) => written([source]).map((policy): Floor => ({ policy, level: source.level })));
   return [...manifests.values()].flatMap(({ key }): readonly Api[] => {
     const route = key.kind === "HTTPRoute" ? objects.routes.get(`${key.namespace}/${key.name}`) : undefined;
     if (route === undefined) return [];
@@ -62,6 +73,9 @@ export function apisOf(manifests: ReadonlyMap<string, Manifest>, { views, object
           listener: { name, protocol: listener.protocol, index },
           enforced: by("enforced"),
           audited: by("audited"),
+          floors: new Map(
+            sections.map(({ slice, enforced }) => [slice.key, floorsAmong(enforced?.sources ?? [])] as const),
+          ),
           closed: closed.length > 0 || ruleFault(rule, at) !== undefined,
         };
       });

@@ -6,6 +6,7 @@ import type { OfflineWorld } from "../offline/world.ts";
 import { compareFindings, type Finding, objectText, type RuleInfo } from "../report/finding.ts";
 import type { Api } from "./apis.ts";
 import { credentialRules } from "./credential-rules.ts";
+import { floorOnOthersWord } from "./floor-rules.ts";
 import { objectRules } from "./object-rules.ts";
 import { routeRules } from "./route-rules.ts";
 import type { LintRule, LintWorld } from "./rule.ts";
@@ -18,6 +19,7 @@ export const LINT_RULES: readonly LintRule[] = [
   ...objectRules,
   ...credentialRules,
   weakTls,
+  floorOnOthersWord,
   ...statusRules,
 ].sort((a, b) => (a.code < b.code ? -1 : 1));
 
