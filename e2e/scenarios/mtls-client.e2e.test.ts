@@ -240,6 +240,12 @@ describe("client certificates", () => {
         expect([what, found === NO_CONNECTION ? "503 GW-POLICY-002" : found]).toEqual([what, "503 GW-POLICY-002"]);
       }
       expect([what, await call("strict", erp)]).toEqual([what, PASSED]);
+      const refused = await send(target("names", erp), { host: "names.tls.test" });
+      expect([what, refused.problem().policy]).toEqual([what, `${shop.namespace}/l-names#mtls`]);
+      // The route behind it, and the policy that would let everybody in, say so too.
+      const closed = /calls by listener names are answered 503 where mtls[^/]*\/l-names#mtls holds/;
+      await shop.waitFor("HTTPRoute", "all", "gatewarden.io/ApiPolicyAffected", { status: "True", message: closed });
+      await shop.waitFor("ApiPolicy", "gateway", "Accepted", { status: "True", message: closed });
     }
     // Without any CA nobody could say which certificates are good.
     const anybody = { mtls: { client: { mode: "Optional", forwardCertificate: {} } } };
@@ -252,6 +258,10 @@ describe("client certificates", () => {
     await shop.configMap("late", { "ca.crt": partners.certificate });
     await untilCall("names", erp, PASSED);
     expect(await call("names")).toBe(NO_CONNECTION);
+    await shop.waitFor("HTTPRoute", "all", "gatewarden.io/ApiPolicyAffected", {
+      status: "True",
+      message: /^an ApiPolicy holds here$/,
+    });
   });
 
   it("change for one listener without disturbing another", async () => {

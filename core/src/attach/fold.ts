@@ -62,7 +62,7 @@ export function foldSection(
       const always = precedence === "Override" || misplaced !== undefined || bindsListener(slice, layer.level);
       closed = [
         ...closed.filter((one) => one.until !== "Written"),
-        { policy: source.text, detail, until: untilOf(slice, always) },
+        { policy: source.text, level: source.level, detail, until: untilOf(slice, always) },
       ];
     }
     policies.push(winner);

@@ -27,6 +27,7 @@ export type SectionState =
 export interface Closed {
   /** What refusals print: `namespace/name#section`, or `namespace/name` where the policy as a whole is broken. */
   readonly policy: string;
+  readonly level: Level;
   readonly detail: string;
 }
 

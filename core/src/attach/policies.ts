@@ -27,7 +27,7 @@ export function effectiveSections(layers: readonly Layer[], slices: readonly Any
     for (const policy of layer.policies) {
       const fault = wholeFault(policy, layer);
       if (fault === undefined) continue;
-      closed.push({ policy: policyText(policy), detail: fault.message });
+      closed.push({ policy: policyText(policy), level: layer.level, detail: fault.message });
       taking.add(policy);
     }
   }

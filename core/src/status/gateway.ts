@@ -53,13 +53,17 @@ export function gatewayStatus(own: OwnGateway, reads: GatewayReads): Extract<Obj
   };
 }
 
-/** GEP-713: an object says that a policy changes how it behaves. */
-export function affected(byPolicy: boolean, generation: number): readonly Condition[] {
+/** GEP-713: an object says that a policy changes how it behaves, and here also which one, broken, closes it. */
+export function affected(
+  byPolicy: boolean,
+  generation: number,
+  closures: readonly string[] = [],
+): readonly Condition[] {
   return byPolicy
     ? [
         condition(POLICY_AFFECTED, generation, undefined, {
           reason: "PolicyAffected",
-          message: "an ApiPolicy holds here",
+          message: ["an ApiPolicy holds here", ...closures].join("; "),
         }),
       ]
     : [];

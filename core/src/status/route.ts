@@ -2,7 +2,8 @@
 import type { ParentVerdict } from "../attach/attachment.ts";
 import { routeFaults } from "../attach/route-faults.ts";
 import type { HttpRoute } from "../kinds/gateway-api/http-route.ts";
-import { idOf } from "../kinds/meta.ts";
+import { splitKey } from "../key.ts";
+import { compareText, idOf } from "../kinds/meta.ts";
 import { placeKey } from "../translate/host-stage.ts";
 import type { Wiring } from "../translate/wiring.ts";
 import type { Views } from "../views.ts";
@@ -48,7 +49,7 @@ export function routeStatus(
           message: "every reference is there and may be used",
         }),
         ...partiallyInvalid(route, faults, generation),
-        ...affected(isAffected(route, parent, reads.views), generation),
+        ...affected(isAffected(route, parent, reads.views), generation, closuresOf(route, parent, reads.wiring)),
       ],
     })),
   };
@@ -90,6 +91,15 @@ function backendFault(route: HttpRoute, views: Views): Fault | undefined {
     }
   }
   return undefined;
+}
+
+/** Which broken policies close it by the parent's listeners. */
+function closuresOf(route: HttpRoute, { gateway, listeners }: ParentVerdict, wiring: Wiring): readonly string[] {
+  const found = [...wiring.closedBy.get(idOf(route))].filter(([place]) => {
+    const [at, listener = ""] = splitKey(place);
+    return at === gateway && listeners.includes(listener);
+  });
+  return found.map(([, text]) => text).sort(compareText);
 }
 
 function isAffected(route: HttpRoute, { gateway, listeners }: ParentVerdict, views: Views): boolean {

@@ -87,13 +87,13 @@ export function listenerClosed(own: OwnGateway, listener: Listener, reads: Liste
     const problem = problems.find(({ reason, severity }) => reason !== "Conflicted" && severity !== "warning");
     return source === undefined || problem === undefined || !effective.slice.closes
       ? []
-      : [{ policy: source.text, detail: problem.message }];
+      : [{ policy: source.text, level: source.level, detail: problem.message }];
   });
   const unsharable = shared ? unsharableSettings(own, listener, reads) : [];
   return [
     ...broken,
-    ...unsharable.flatMap(({ policy, slice, problem }) =>
-      slice.closes ? [{ policy: `${policy}#${slice.key}`, detail: problem.message }] : [],
+    ...unsharable.flatMap(({ policy, slice, problem }): readonly Closed[] =>
+      slice.closes ? [{ policy: `${policy}#${slice.key}`, level: "Listener", detail: problem.message }] : [],
     ),
   ];
 }

@@ -97,6 +97,7 @@ export function hostResource(place: HostPlace, reads: HostReads, give: Give): Re
         continue;
       }
       outputs.push(output);
+      giveClosures(gatewayId, route, output, wiring, give);
       rule.matches.forEach((match, index) => {
         ranked.push({ rank: { route, match, rule: at, at: index }, json: output.matches[index] ?? [] });
       });
@@ -118,6 +119,15 @@ export function hostResource(place: HostPlace, reads: HostReads, give: Give): Re
     owners: sorted,
     ...(routes.length === 0 ? {} : { fallback: closedScope(hcm, pattern, rejectedAnswer(sorted)) }),
   };
+}
+
+function giveClosures(gateway: string, route: HttpRoute, { closures }: RuleOutput, wiring: Wiring, give: Give): void {
+  for (const { listener, text, told } of closures) {
+    const place = joinKey(gateway, listener, "closed", text);
+    give(wiring.closedBy, idOf(route), place, text);
+    const problem = { reason: "Overridden", path: "spec", message: text, severity: "warning" } as const;
+    for (const id of told) give(wiring.placeProblems, id, place, problem);
+  }
 }
 
 /** A bug of ours closes the rule that it is about, and nothing else. */

@@ -22,6 +22,7 @@ import type { CertificateChange, JsonObject } from "../world.ts";
 import { actionJson, headerEdits, type Mirror, type Target } from "./action.ts";
 import { limitKeyMutation } from "../envoy/collect.ts";
 import { TYPE } from "./chain.ts";
+import { type Closure, closuresOf, knowsListener } from "./closure.ts";
 import type { ClusterUse } from "./cluster.ts";
 import { answerRoute, configFault } from "./host.ts";
 import { ROUTE_METADATA } from "./local-reply.ts";
@@ -72,8 +73,10 @@ export interface RuleOutput {
   readonly certificates: readonly CertificateChange[];
   /** What only this place shows, by policy (`namespace/name`). */
   readonly problems: readonly { readonly policy: string; readonly problem: Problem }[];
-  /** Policies (`namespace/name`) that want client certificates, and get them here. */
+  /** Policies (`namespace/name`) that want client certificates, and get them here, as far as can be known. */
   readonly certified: readonly string[];
+  /** What closes it. */
+  readonly closures: readonly Closure[];
 }
 
 const nothing = {
@@ -84,11 +87,13 @@ const nothing = {
   collects: false,
   resources: [],
   certificates: [],
-  problems: [],
 } as const;
 
+/** What statuses say of it. */
+type Said = Pick<RuleOutput, "problems" | "certified" | "closures">;
+
 /** What becomes of a rule before anything is said in Envoy's words. */
-export type RuleDecision = Pick<RuleOutput, "problems" | "certified"> &
+export type RuleDecision = Said &
   (
     | { readonly answer: Answer } // closed, or nobody says who may call
     | { readonly answer?: never; readonly usable: readonly Effective[]; readonly contextOf: ContextOf }
@@ -97,28 +102,33 @@ export type RuleDecision = Pick<RuleOutput, "problems" | "certified"> &
 export function decideRule(input: RuleInput): RuleDecision {
   const { verdict } = input;
   const contextOf = contextsOf(input);
-  const unsupported = unsupportedSections(verdict.sections, contextOf);
-  const found = {
+  const known = knowsListener(verdict.closed);
+  const unsupported = unsupportedSections(verdict.sections, contextOf).filter(
+    ({ problem }) => known || problem.perListener !== true,
+  );
+  const closes = [...verdict.closed, ...unsupported.flatMap((one) => one.closes ?? [])];
+  const said: Said = {
     problems: unsupported.map(({ policy, problem }) => ({ policy, problem })),
-    certified: input.clientCertificates === "Off" ? [] : certifiedPolicies(verdict.sections),
+    certified: input.clientCertificates === "Off" && known ? [] : certifiedPolicies(verdict.sections),
+    closures: closuresOf(closes, input.listener.name, verdict.sections),
   };
-  const [closed] = [...verdict.closed, ...unsupported.flatMap(({ closes }) => closes ?? [])];
-  if (closed !== undefined) return { ...found, answer: closedAnswer(closed.policy, closed.detail) };
+  const [closed] = closes;
+  if (closed !== undefined) return { ...said, answer: closedAnswer(closed.policy, closed.detail) };
   const authenticated = verdict.sections.some(
     ({ slice, enforced }) => slice.key === "authentication" && enforced !== undefined,
   );
-  if (!authenticated && input.requirePolicy) return { ...found, answer: NO_POLICY };
+  if (!authenticated && input.requirePolicy) return { ...said, answer: NO_POLICY };
   const unusable = unsupported.filter(({ problem }) => problem.severity !== "warning");
   const usable = verdict.sections.filter(({ slice }) => !unusable.some((one) => one.section === slice.key));
-  return { ...found, usable, contextOf };
+  return { ...said, usable, contextOf };
 }
 
 export function translateRule(input: RuleInput): RuleOutput {
   const { rule } = input;
   const decision = decideRule(input);
-  const { problems, certified } = decision;
-  if (decision.answer !== undefined)
-    return { ...nothing, problems, certified, matches: answered(input, decision.answer) };
+  const { problems, certified, closures } = decision;
+  const said: Said = { problems, certified, closures };
+  if (decision.answer !== undefined) return { ...nothing, ...said, matches: answered(input, decision.answer) };
   const { usable, contextOf } = decision;
   const pieces = usable.map((effective): SlicePiece => ({
     slice: effective.slice,
@@ -129,11 +139,11 @@ export function translateRule(input: RuleInput): RuleOutput {
   const branches = drafts(pieces);
   const faulty = branches.map(({ slots }) => configFault(slots)).find((fault) => fault !== undefined);
   if (faulty !== undefined)
-    return { ...nothing, problems, certified, matches: answered(input, closedAnswer(idOf(input.route), faulty)) };
+    return { ...nothing, ...said, matches: answered(input, closedAnswer(idOf(input.route), faulty)) };
 
   return {
+    ...said,
     problems: [...problems, ...backends.problems],
-    certified,
     matches: rule.matches.map((match, at) => matchRoutes(input, match, at, branches, backends)),
     clusters: backends.clusters,
     services: backends.services,
@@ -203,7 +213,9 @@ function unsupportedSections(sections: readonly Effective[], contextOf: ContextO
         policy: `${source.namespace}/${source.name}`,
         problem,
         closes:
-          slice.closes && problem.severity !== "warning" ? { policy: source.text, detail: problem.message } : undefined,
+          slice.closes && problem.severity !== "warning"
+            ? { policy: source.text, level: source.level, detail: problem.message }
+            : undefined,
       }));
   });
 }

@@ -24,6 +24,7 @@ export interface Wiring {
   readonly certificates: Relation<CertificateChange>; // by namespace/name; member ""
   readonly placeProblems: Relation<Problem>; // by policy: what only a place shows
   readonly certifiedOn: Relation<true>; // by policy: Gateways with a listener that asks for the client certificates that it wants
+  readonly closedBy: Relation<string>; // by route: what closes it, by gateway, listener and text
   readonly gatewaysByService: Relation<true>; // Gateways whose routes call a Service
   readonly consumersOn: Relation<true>; // by namespace: Gateways whose proxies hold credentials of its consumers
   readonly grantsOn: Relation<true>; // by ApiGrant: Gateways whose proxies ask for it
@@ -48,6 +49,7 @@ export function createWiring(graph: Graph): Wiring {
     certificates: graph.relation("certificates-by-name"),
     placeProblems: graph.relation("problems-by-policy"),
     certifiedOn: graph.relation("certified-on-gateways"),
+    closedBy: graph.relation("closed-by-policies"),
     gatewaysByService: graph.relation("gateways-by-service"),
     consumersOn: graph.relation("consumers-on-gateways"),
     grantsOn: graph.relation("grants-on-gateways"),
