@@ -18,6 +18,7 @@ import { gatewaySlots } from "./chain.ts";
 import { frontendOf, frontendPiece, type FrontendReads, withFrontend } from "./frontend-tls.ts";
 import { listenerJson, listenerName, type ServedListener } from "./listener.ts";
 import { ownerText, SHARED } from "./owner.ts";
+import { listenerSecretName } from "./secret.ts";
 import type { Wiring } from "./wiring.ts";
 
 /** What exists for the sake of a Gateway alone, without any route. */
@@ -134,11 +135,12 @@ export function listenerResource(
   if (listeners.length === 0) return undefined;
   const owners = new Map<string, Owner>([["Gateway", ownerOf("Gateway", own.gateway)]]);
   const serving = listeners.flatMap((listener, at): readonly ServedListener[] => {
-    const certificates = listener.protocol === "HTTPS" ? certificateNames(own, listener, reads.views) : [];
+    const shown = listener.protocol === "HTTPS" ? shownCertificates(own, listener, reads.views) : [];
     // A chain without any certificate that it may show would make Envoy refuse the whole port.
-    if (listener.protocol === "HTTPS" && certificates.length === 0) return [];
-    for (const name of certificates) {
-      give(reads.wiring.secrets, joinKey(gateway, name), "", true);
+    if (listener.protocol === "HTTPS" && shown.length === 0) return [];
+    const certificates = shown.map(({ name }) => name);
+    for (const { name, secret } of shown) {
+      give(reads.wiring.secrets, joinKey(gateway, name), "", secret);
       const owner = { ...ownerOf("Gateway", own.gateway), generation: SHARED };
       give(reads.wiring.resourceOwners, joinKey(gateway, "secret", name), ownerText(owner), owner);
     }
@@ -179,8 +181,15 @@ export function boundAddresses({ gateway, inCluster }: OwnGateway): readonly str
   return written.length === 0 ? ["0.0.0.0"] : written;
 }
 
-function certificateNames(own: OwnGateway, listener: Listener, views: Views): readonly string[] {
-  return certificateRefs(own, listener, views).flatMap((ref) => (ref.ok ? [ref.secret] : []));
+/** What the listener shows: the Secrets, and the names of SDS by which it asks for them. */
+function shownCertificates(
+  own: OwnGateway,
+  listener: Listener,
+  views: Views,
+): readonly { readonly name: string; readonly secret: string }[] {
+  return certificateRefs(own, listener, views).flatMap((ref, at) =>
+    ref.ok ? [{ name: listenerSecretName(listener.hcm, at), secret: ref.secret }] : [],
+  );
 }
 
 function listenerPieces(
@@ -254,9 +263,10 @@ function listenerPiece(
 
 /** Hostnames of all listeners that show the same Secret first. */
 function sameCertificate(own: OwnGateway, listener: Listener, views: Views): readonly string[] {
-  const [first] = certificateNames(own, listener, views);
+  const firstOf = (one: Listener): string | undefined => shownCertificates(own, one, views)[0]?.secret;
+  const first = firstOf(listener);
   return served(own)
-    .filter((other) => certificateNames(own, other, views)[0] === first && other.hostname !== EVERY_HOST)
+    .filter((other) => firstOf(other) === first && other.hostname !== EVERY_HOST)
     .map(({ hostname }) => hostname);
 }
 

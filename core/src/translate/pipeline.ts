@@ -277,9 +277,10 @@ function resourceStages({
   );
   graph.follow(
     wiring.secrets,
-    resources("secrets", "secret", (_, __, name) => {
-      // What does not fit is not sent: proxies keep the last good pair (R9, R29). The status says so.
-      const pair = readPair(name, objects.values.get(`Secret/${name}`));
+    resources("secrets", "secret", (key, __, name) => {
+      const id = wiring.secrets.get(key).get("") ?? "";
+      // What does not fit is not sent: proxies keep the last good pair (R9, R29), also that of another Secret. The status says so.
+      const pair = readPair(id, objects.values.get(`Secret/${id}`));
       return pair.ok ? secretJson(name, pair) : undefined;
     }),
   );

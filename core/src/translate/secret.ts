@@ -7,6 +7,14 @@ import { type StoredValues, valueOf } from "../kinds/core/value.ts";
 import type { JsonObject } from "../world.ts";
 import { TYPE } from "./chain.ts";
 
+/**
+ * By its place and not by the Kubernetes Secret: another Secret there is a new certificate for the listener as it is, and neither drains its
+ * connections nor lets it wait for one.
+ */
+export function listenerSecretName(hcm: string, at: number): string {
+  return `listener-tls|${hcm}|${String(at)}`;
+}
+
 export type Pair =
   | { readonly ok: true; readonly certificate: string; readonly key: string; readonly notAfterMs: number }
   | { readonly ok: false; readonly reason: "InvalidCertificateRef" | "RefNotPermitted"; readonly message: string };

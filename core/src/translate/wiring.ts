@@ -19,7 +19,7 @@ export interface Wiring {
   readonly entryOwners: Relation<Owner>; // by gateway and slot
   readonly resourceOwners: Relation<Owner>; // by gateway, type and name: of secrets and named resources
   readonly clusters: Relation<ClusterUse>; // by gateway and name; member ""
-  readonly secrets: Relation<true>; // by gateway and name: TLS secrets of listeners
+  readonly secrets: Relation<string>; // by gateway and name of SDS; member "": the Secret (`namespace/name`) that a listener shows
   readonly named: Relation<JsonObject>; // by gateway, type and name; member ""
   readonly certificates: Relation<CertificateChange>; // by namespace/name; member ""
   readonly placeProblems: Relation<Problem>; // by policy: what only a place shows
