@@ -123,3 +123,20 @@ test.each([
 ])("another %s is noticed by no other listener", async (_, edited) => {
   onlyGood(await during([neighbour(), clear()], (at) => edge(plain(), edited(at), beside())));
 });
+
+test("what connections to the former place still ask for answers 404, while the new one answers", async () => {
+  await live.apply(edge(plain(), secure("page", "page.test"), beside()));
+  await live.settled();
+  const held = await Promise.all(
+    [connectHttp1, connectHttp2].map((connect) => connect({ address: "127.0.0.1", ...clear() })),
+  );
+  const ask = (): Promise<readonly number[]> =>
+    Promise.all(held.map(async (connection) => (await connection.request({ host: "page.test" })).status));
+  expect(await ask()).toEqual([200, 200]);
+  await live.apply(edge(plain({ port: ports[2] }), secure("page", "page.test"), beside()));
+  await live.settled();
+  const moved = await connectHttp1({ address: "127.0.0.1", port: ports[2] ?? 0 });
+  expect((await moved.request({ host: "page.test" })).status).toBe(200);
+  expect(await ask()).toEqual([404, 404]);
+  for (const connection of [...held, moved]) connection.close();
+});
