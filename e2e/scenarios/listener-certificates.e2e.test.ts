@@ -65,7 +65,7 @@ describe("the certificateRefs of a listener", () => {
 
   it("go from one Secret to another and back without a failed call, however fast", async () => {
     const before = await disturbance(edge.envoy);
-    const traffic = await Promise.all([1, 2, 3].map(() => startTraffic(target(), [{ host }])));
+    const traffic = await Promise.all([1, 2, 3].map(() => startTraffic(harness, target(), [{ host }])));
     for (let toggle = 0; toggle < TOGGLES; toggle += 1) {
       await show(toggle % 2 === 0 ? "second" : "first");
       await wait(PAUSE_MS);
