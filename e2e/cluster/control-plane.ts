@@ -1,7 +1,7 @@
 /** etcd, kube-apiserver and kube-controller-manager as processes on this machine, with their own certificates. */
 import { generateKeyPairSync } from "node:crypto";
 import { mkdirSync, writeFileSync } from "node:fs";
-import { request } from "node:https";
+import { Agent, request } from "node:https";
 import { join } from "node:path";
 import { lastLines, type ManagedProcess, startProcess } from "./child-process.ts";
 import { eventually } from "./condition.ts";
@@ -50,6 +50,8 @@ export interface ControlPlane {
   readonly authorityFile: string;
   readonly apiServer: string;
   readonly kubeconfig: string;
+  /** What a path answers as JSON, to the administrator and without a process of its own; undefined where there is nothing. */
+  readonly read: (path: string) => Promise<unknown>;
   readonly chaos: ControlPlaneChaos;
   readonly processes: () => readonly ManagedProcess[];
   readonly stop: () => Promise<void>;
@@ -86,7 +88,8 @@ export async function startControlPlane(
   const startApiServer = async (): Promise<ManagedProcess> => {
     const started = await part("kube-apiserver", apiServerFlags(files, etcdUrl, apiPort, options));
     try {
-      await eventually("kube-apiserver ready", () => isReady(apiServer, files), {
+      const isReady = async (): Promise<boolean> => (await ask(`${apiServer}/readyz`, files)).status === 200;
+      await eventually("kube-apiserver ready", isReady, {
         limitMs: READY_LIMIT_MS,
         giveUp: () => whatEnded(etcd) ?? whatEnded(started),
       });
@@ -97,6 +100,7 @@ export async function startControlPlane(
     return started;
   };
   let running: readonly ManagedProcess[] = [etcd];
+  const kept = new Agent({ keepAlive: true });
   try {
     let server = await startApiServer();
     const manager = await part("kube-controller-manager", controllerManagerFlags(files, kubeconfig, options));
@@ -106,6 +110,11 @@ export async function startControlPlane(
       authorityFile: files.paths.authority,
       apiServer,
       kubeconfig,
+      read: async (path) => {
+        const { status, text } = await ask(`${apiServer}${path}`, files, kept);
+        if (status !== 200 && status !== 404) throw new Error(`GET ${path}: ${String(status)} ${text}`);
+        return status === 404 ? undefined : (JSON.parse(text) as unknown);
+      },
       processes: () => running,
       chaos: {
         stopApiServer: (graceMs) => server.stop(graceMs),
@@ -117,7 +126,10 @@ export async function startControlPlane(
         resumeApiServer: () => server.resume(),
         compact: () => compact(etcdUrl),
       },
-      stop: () => stopAll(running),
+      stop: () => {
+        kept.destroy();
+        return stopAll(running);
+      },
     };
   } catch (error) {
     await stopAll(running);
@@ -255,20 +267,28 @@ function controllerManagerFlags(
   ];
 }
 
-function isReady(apiServer: string, files: PkiFiles): Promise<boolean> {
+/** One GET as the administrator, on a connection of its own unless an agent keeps them. */
+function ask(
+  url: string,
+  files: PkiFiles,
+  agent: Agent | false = false,
+): Promise<{ readonly status: number; readonly text: string }> {
   return new Promise((resolve, reject) => {
     const options = {
       ca: files.authority.certificate,
       cert: files.administrator.certificate,
       key: files.administrator.privateKey,
-      agent: false,
+      agent,
       timeout: 5_000,
     };
-    const asked = request(`${apiServer}/readyz`, options, (response) => {
-      response.resume();
-      response.once("end", () => resolve(response.statusCode === 200));
+    const asked = request(url, options, (response) => {
+      let text = "";
+      response.setEncoding("utf8");
+      response.on("data", (chunk: string) => (text += chunk));
+      response.once("error", reject);
+      response.once("end", () => resolve({ status: response.statusCode ?? 0, text }));
     });
-    asked.once("timeout", () => asked.destroy(new Error("no answer from /readyz")));
+    asked.once("timeout", () => asked.destroy(new Error(`no answer from ${url}`)));
     asked.once("error", reject);
     asked.end();
   });

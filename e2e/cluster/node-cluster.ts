@@ -2,7 +2,7 @@
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { type Access, clusterAccess } from "./access.ts";
+import { clusterAccess } from "./access.ts";
 import { applyCrds, startCertManagerPod } from "./add-ons.ts";
 import { removeAtExit } from "./child-process.ts";
 import { startControlPlane } from "./control-plane.ts";
@@ -42,7 +42,7 @@ export async function startNodeCluster(options: DriverOptions): Promise<Cluster>
       parts: nodeParts,
       controlPlane,
       kubectl: access.kubectl,
-      lookup: lookupThrough(access),
+      lookup: lookupThrough(controlPlane.read),
       address,
       pauseImage: await pauseImage(nodeParts, options.say),
       directory: join(directory, "node"),
@@ -64,22 +64,17 @@ export async function startNodeCluster(options: DriverOptions): Promise<Cluster>
   }
 }
 
-function lookupThrough({ kubectl }: Access): Lookup {
+/** Envoys look names up every few seconds: a kubectl for each would be the machine's main work. */
+function lookupThrough(read: (path: string) => Promise<unknown>): Lookup {
   return async (name, namespace) => {
-    const read = async (path: string): Promise<unknown> =>
-      JSON.parse(await kubectl(["get", "--raw", `/api/v1/namespaces/${namespace}/${path}/${name}`]));
-    let service;
-    try {
-      service = (await read("services")) as { readonly spec: { readonly clusterIP?: string } };
-    } catch (error) {
-      if (String(error).includes("NotFound")) return undefined;
-      throw error;
-    }
+    const path = (plural: string): string =>
+      ["/api/v1/namespaces", ...[namespace, plural, name].map(encodeURIComponent)].join("/");
+    const service = (await read(path("services"))) as { readonly spec: { readonly clusterIP?: string } } | undefined;
+    if (service === undefined) return undefined;
     const address = service.spec.clusterIP;
     if (address !== undefined && address !== "None") return [address];
-    const { subsets = [] } = (await read("endpoints")) as {
-      readonly subsets?: readonly { readonly addresses?: readonly { readonly ip: string }[] }[];
-    };
-    return subsets.flatMap(({ addresses = [] }) => addresses.map(({ ip }) => ip));
+    const endpoints = (await read(path("endpoints"))) as
+      { readonly subsets?: readonly { readonly addresses?: readonly { readonly ip: string }[] }[] } | undefined;
+    return (endpoints?.subsets ?? []).flatMap(({ addresses = [] }) => addresses.map(({ ip }) => ip));
   };
 }

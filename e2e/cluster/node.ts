@@ -3,8 +3,8 @@
  * control plane that pods reach at `address`. Owns a folder with everything, and takes down what containerd leaves running.
  */
 import { spawnSync } from "node:child_process";
-import { chmodSync, copyFileSync, mkdirSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
+import { chmodSync, copyFileSync, existsSync, mkdirSync, writeFileSync } from "node:fs";
+import { dirname, join } from "node:path";
 import { lastLines, type ManagedProcess, runCommand, startProcess } from "./child-process.ts";
 import { eventually } from "./condition.ts";
 import { type ControlPlane, whatEnded } from "./control-plane.ts";
@@ -38,6 +38,9 @@ const NAME = "node-1";
 /** Beside the range of the namespace (netns.ts) and the Services'. */
 const POD_RANGE = "10.97.0.0/16";
 const READY_LIMIT_MS = 180_000;
+/** Where containerd puts pods when the kubelet names no place (cgroups of version 1), and their weight there: see {@link weighPods}. */
+const POD_GROUP = "/sys/fs/cgroup/cpu/k8s.io";
+const POD_SHARES = 16_384;
 
 /** Starts the node; resolves when it is Ready. */
 export async function startNode(options: NodeOptions): Promise<RunningNode> {
@@ -70,6 +73,7 @@ export async function startNode(options: NodeOptions): Promise<RunningNode> {
   };
   try {
     giveDefaultRoute();
+    weighPods();
     dns = await startDns(address, options.lookup);
     await start("containerd", "containerd", ["--config", files.containerd]);
     await eventually("containerd", async () => ((await ctr(["version"])) === undefined ? false : true), {
@@ -231,6 +235,16 @@ function proxyFlags(kubeconfig: string): readonly string[] {
     "--healthz-bind-address=127.0.0.1:10256",
     "--metrics-bind-address=127.0.0.1:10249",
   ];
+}
+
+/**
+ * On a node that is somebody's, all that is not in a pod weighs together no more than a processor or two. Here each thread of the control plane, of
+ * the tests and of whatever else the machine does weighs 1,024 by itself, which is what all pods together would have.
+ */
+function weighPods(): void {
+  if (!existsSync(dirname(POD_GROUP))) return;
+  mkdirSync(POD_GROUP, { recursive: true });
+  writeFileSync(join(POD_GROUP, "cpu.shares"), String(POD_SHARES));
 }
 
 /** Without a route, packets to a Service's address are refused before kube-proxy's rules see them. */
