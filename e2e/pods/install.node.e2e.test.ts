@@ -2,13 +2,18 @@
  * What an administrator does with Helm, on pods: install, use, lose pods and the API server, upgrade, go back, uninstall; the commands are those of
  * docs/install.md.
  */
+import { mkdtempSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { setTimeout as wait } from "node:timers/promises";
 import { afterAll, beforeAll, describe, expect, it } from "@jest/globals";
 import { send } from "../client/http1.ts";
+import { removeAtExit } from "../cluster/child-process.ts";
 import { eventually } from "../cluster/condition.ts";
 import type { Echo } from "../upstream/echo.ts";
 import { commandsOf } from "./document.ts";
 import { type LoadResult, startLoad } from "./load.ts";
+import { NEXT_FIELD, packageNextCharts } from "./next-charts.ts";
 import { NEXT_TAG, type PodCluster, podDriver, startPodCluster } from "./pod-cluster.ts";
 import { KEY, openShop, SHOP, type Shop } from "./shop.ts";
 
@@ -34,6 +39,7 @@ interface Pod {
 }
 
 describe("the charts on pods", () => {
+  const directory = removeAtExit(mkdtempSync(join(tmpdir(), "gatewarden-install-")));
   let pods: PodCluster;
   let shop: Shop;
   beforeAll(async () => {
@@ -41,8 +47,10 @@ describe("the charts on pods", () => {
   }, LIMIT_MS);
   afterAll(() => pods.stop(), LIMIT_MS);
 
-  const podsOf = (namespace: string, selector: string): Promise<List<Pod>> =>
-    pods.get<List<Pod>>("pods", "--namespace", namespace, "--selector", selector);
+  const podsOf = async (namespace: string, selector: string): Promise<List<Pod>> => {
+    const query = `labelSelector=${encodeURIComponent(selector)}`;
+    return (await pods.api.call("GET", `/api/v1/namespaces/${namespace}/pods?${query}`)) as List<Pod>;
+  };
   /** What `work` does to calls that go on beside it. */
   const underLoad = async (work: () => Promise<unknown>, rate = RATE): Promise<LoadResult> => {
     const load = await startLoad({ target: shop.target, request: shop.request(KEY), ratePerSecond: rate });
@@ -75,6 +83,11 @@ describe("the charts on pods", () => {
   };
   const namesOf = async (namespace: string, selector: string): Promise<readonly string[]> =>
     (await podsOf(namespace, selector)).items.map(({ metadata }) => metadata.name);
+  /** Proxies that are replaced serve on while their connections end. */
+  const gone = (what: string, names: readonly string[]): Promise<unknown> =>
+    eventually(`${what} gone`, async () => !(await namesOf(SHOP, PROXIES)).some((name) => names.includes(name)), {
+      limitMs: 120_000,
+    });
   const operatorReady = (count: number): Promise<unknown> =>
     eventually(
       "the operator's pods ready",
@@ -101,10 +114,11 @@ spec:
   const isClosed = async (name: string): Promise<boolean> =>
     (await send(shop.target, { ...shop.request(KEY), host: `${name}.shop.test` })).status === 403;
   /** Of the Secrets that new proxies start from while no operator runs. */
-  const lastGood = (): Promise<string> =>
-    pods.shell(
-      `kubectl get secrets --namespace ${SYSTEM} --field-selector type=gatewarden.io/last-good --output jsonpath={.items[*].metadata.resourceVersion}`,
-    );
+  const lastGood = async (): Promise<string> =>
+    (await pods.api.list("Secret", SYSTEM))
+      .filter(({ type }) => type === "gatewarden.io/last-good")
+      .map(({ metadata }) => metadata.resourceVersion)
+      .join();
 
   it(
     "install with the commands of the page, restricted and in two replicas",
@@ -158,12 +172,15 @@ spec:
   it(
     "lose no call when the xDS server's certificate is renewed",
     async () => {
-      const revision = (): Promise<string> =>
-        pods.shell(`kubectl get certificate/gatewarden-xds --namespace ${SYSTEM} --output jsonpath={.status.revision}`);
-      const before = Number(await revision());
+      const revision = async (): Promise<number> => {
+        const certificate = await pods.api.get({ kind: "Certificate", namespace: SYSTEM, name: "gatewarden-xds" });
+        return (certificate?.status as { readonly revision?: number } | undefined)?.revision ?? 0;
+      };
+      const before = await revision();
+      expect(before).toBeGreaterThan(0);
       const { failures } = await underLoad(async () => {
         await pods.shell(`kubectl delete secret/gatewarden-xds --namespace ${SYSTEM}`);
-        await eventually("a new certificate", async () => Number(await revision()) > before, { limitMs: 60_000 });
+        await eventually("a new certificate", async () => (await revision()) > before, { limitMs: 60_000 });
         // Both replicas have it now; an edit shows that proxies still hear of changes.
         await pods.shell(`kubectl label apiconsumer/erp --namespace ${SHOP} renewed=yes --overwrite`);
         await pods.shell(`kubectl wait apiconsumer/erp --for condition=Ready --namespace ${SHOP} --timeout 30s`);
@@ -229,16 +246,42 @@ kubectl rollout status deployment/gateway-edge --namespace ${SHOP} --timeout 90s
     );
 
   it(
+    "lose no call when the authority of the xDS server is replaced with the commands of the page",
+    async () => {
+      const trusted = async (): Promise<string> => {
+        const published = await pods.api.get({ kind: "ConfigMap", namespace: SYSTEM, name: "gatewarden-ca" });
+        return (published?.["data"] as Readonly<Record<string, string>> | undefined)?.["ca.crt"] ?? "";
+      };
+      const before = await trusted();
+      expect(before).toContain("BEGIN CERTIFICATE");
+      const proxies = await namesOf(SHOP, PROXIES);
+      const [replace = ""] = commandsOf(PAGE, "Certificates");
+      const { failures } = await underLoad(async () => {
+        await pods.shell(replace);
+        await eventually("both authorities published", async () => {
+          const now = await trusted();
+          return now !== before && now.endsWith(before);
+        });
+        await gone("the proxies that trust the old one only", proxies);
+        // Replicas that start show what the new authority has signed: whoever does not trust it would hear of nothing any more.
+        await pods.shell(`kubectl rollout restart deployment/gatewarden --namespace ${SYSTEM}
+kubectl rollout status deployment/gatewarden --namespace ${SYSTEM} --timeout 120s`);
+        await operatorReady(2);
+      });
+      expect(failures).toEqual([]);
+      await editsReach();
+    },
+    LIMIT_MS,
+  );
+
+  it(
     "lose no call when the proxies are started anew one after the other",
     async () => {
       const before = await namesOf(SHOP, PROXIES);
       const { failures } = await underLoad(async () => {
         await pods.shell(`kubectl rollout restart deployment/gateway-edge --namespace ${SHOP}
 kubectl rollout status deployment/gateway-edge --namespace ${SHOP} --timeout 120s`);
-        // They serve on while their connections end.
-        const gone = async (): Promise<boolean> =>
-          !(await namesOf(SHOP, PROXIES)).some((name) => before.includes(name));
-        await eventually("the old proxies gone", gone, { limitMs: 60_000 });
+        await gone("the old proxies", before);
       });
       expect(failures).toEqual([]);
     },
@@ -246,14 +289,17 @@ kubectl rollout status deployment/gateway-edge --namespace ${SHOP} --timeout 120
   );
 
   it(
-    "lose no call during an upgrade with the commands of the page, nor on the way back",
+    "lose no call during an upgrade to the next release's charts with the commands of the page, nor on the way back",
     async () => {
-      const [upgrade = ""] = commandsOf(PAGE, "Upgrade");
-      const changed = upgrade.replace(
-        " --wait",
-        ` --wait --set image.tag=${NEXT_TAG} --set replicas=3 --set logLevel=debug`,
-      );
-      expect(changed).not.toBe(upgrade);
+      const next = await packageNextCharts(join(directory, "next"), pods.shell, NEXT_TAG);
+      const [upgrade = "", back = ""] = commandsOf(PAGE, "Upgrade");
+      const changed = upgrade
+        .replace("charts/gatewarden-crds", next.crds)
+        .replace("charts/gatewarden ", `${next.gatewarden} --set replicas=3 --set logLevel=debug `);
+      expect(changed.match(/-0\.2\.0\.tgz/g)).toHaveLength(2);
+      const knowsField = async (): Promise<boolean> =>
+        (await pods.shell("kubectl get crd/apigrants.gatewarden.io --output json")).includes(`"${NEXT_FIELD}"`);
+      expect(await knowsField()).toBe(false);
       const images = async (namespace: string, selector: string): Promise<readonly string[]> => {
         const { items } = await podsOf(namespace, selector);
         return [...new Set(items.flatMap(({ spec }) => spec.containers.map(({ image }) => image)))].sort();
@@ -273,13 +319,18 @@ kubectl rollout status deployment/gateway-edge --namespace ${SHOP} --timeout 120
         await rolled(NEXT_TAG);
       });
       expect(await images(SYSTEM, OPERATOR)).toEqual([`gatewarden/operator:${NEXT_TAG}`]);
-      const back = await underLoad(async () => {
-        await pods.shell(`helm rollback gatewarden --namespace ${SYSTEM} --wait`);
+      expect(await knowsField()).toBe(true);
+      await editsReach();
+      const down = await underLoad(async () => {
+        await pods.shell(back);
         await operatorReady(2);
         await rolled("0.1.0");
       });
       expect(await images(SYSTEM, OPERATOR)).toEqual(["gatewarden/operator:0.1.0"]);
-      expect([up.failures, back.failures]).toEqual([[], []]);
+      // The kinds stay as they are, and the operator before works with them.
+      expect(await knowsField()).toBe(true);
+      expect([up.failures, down.failures]).toEqual([[], []]);
+      await editsReach();
     },
     LIMIT_MS,
   );

@@ -7,9 +7,12 @@ import type { Answer } from "../client/answer.ts";
 import { connectHttp1, type Http1Connection, send } from "../client/http1.ts";
 import type { LoadPlan, LoadResult } from "./load.ts";
 
-/** One request in ten has a connection of its own: many more, and the ports of one address run out in TIME_WAIT. */
-const HELD = 18;
-const FRESH = 2;
+/**
+ * One request in ten has a connection of its own: many more, and the ports of one address run out in TIME_WAIT. Each connection waits for its
+ * answer, so what is asked for is sent as long as answers take less than 50 ms.
+ */
+const HELD = 45;
+const FRESH = 5;
 const MOST_FAILURES = 100;
 
 function startLoad({ target, request, ratePerSecond }: LoadPlan): () => Promise<LoadResult> {

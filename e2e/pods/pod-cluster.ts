@@ -7,10 +7,13 @@ import { removeAtExit, runCommand } from "../cluster/child-process.ts";
 import { type Cluster, type DriverName, startCluster } from "../cluster/driver.ts";
 import { helmCommand, kubectlCommand } from "../cluster/parts.ts";
 import { echoImage, envoyImage } from "../cluster/test-images.ts";
+import { type Api, startApi } from "../harness/api.ts";
 import { REPOSITORY } from "../harness/installation.ts";
 
 export interface PodCluster {
   readonly cluster: Cluster;
+  /** For what is asked again and again: a kubectl each time would take the processors from the pods. */
+  readonly api: Api;
   /** Runs lines in bash in the repository; its standard output. Throws with what it said where a line fails. */
   readonly shell: (script: string) => Promise<string>;
   /** The JSON of `kubectl get ARGUMENTS`. */
@@ -39,7 +42,9 @@ export async function startPodCluster(
 ): Promise<PodCluster> {
   const directory = removeAtExit(mkdtempSync(join(tmpdir(), "gatewarden-pods-")));
   const cluster = await startCluster({ driver: podDriver(), say });
+  let api: Api | undefined;
   const stop = async (): Promise<void> => {
+    await api?.stop();
     await cluster.stop();
     rmSync(directory, { recursive: true, force: true });
   };
@@ -52,6 +57,7 @@ export async function startPodCluster(
       files.push(file);
     }
     for (const file of files) await cluster.loadImage?.(file);
+    api = await startApi(cluster.kubeconfig, directory);
     const folders = [dirname(await helmCommand(say)), dirname(await kubectlCommand(say)), process.env["PATH"] ?? ""];
     const env = {
       PATH: folders.join(delimiter),
@@ -63,6 +69,7 @@ export async function startPodCluster(
     const options = { cwd: REPOSITORY, env, timeoutMs: SHELL_LIMIT_MS };
     return {
       cluster,
+      api,
       // Without --norc bash takes a socket on its standard input for a remote login, and reads the machine's bashrc.
       shell: async (script) =>
         (await runCommand("bash", ["--norc", "-eu", "-o", "pipefail", "-c", script], options)).stdout,
