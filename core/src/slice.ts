@@ -352,7 +352,7 @@ export interface Slice<K extends SectionKey = SectionKey, S = never, M = unknown
   route?(model: M, context: RouteContext): RoutePiece;
   /** Why the section cannot act on this route (reason UnsupportedForTarget); the engine then closes it (503). Absent, empty or warnings: it can. */
   unsupported?(model: M, context: RouteContext): readonly Problem[];
-  /** Only `authentication`: whether it wants client certificates, for which it needs the listener (`Problem.perListener`). */
+  /** Whether it wants client certificates, for which it needs the listener (`Problem.perListener`). Absent: it does not. */
   wantsCertificates?(model: M): boolean;
   /** Only `rateLimit`: limits of which every proxy lets as much pass; status shows what that makes in all. */
   perProxy?(model: M): readonly PerProxyLimit[];

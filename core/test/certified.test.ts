@@ -28,6 +28,10 @@ interface World {
 
 /** The policy of a route that is attached to the listeners. */
 function worldOf(authentication: object, attached: readonly string[], ...more: readonly Change[]): World {
+  return policed({ authentication }, attached, ...more);
+}
+
+function policed(sections: object, attached: readonly string[], ...more: readonly Change[]): World {
   const open = openEngine({ ...OPTIONS, requirePolicy: true });
   const { statuses, faults } = open.engine.apply(
     [
@@ -42,7 +46,7 @@ function worldOf(authentication: object, attached: readonly string[], ...more: r
         parentRefs: attached.map((sectionName) => ({ name: "edge", sectionName })),
         rules: [{ backendRefs: [backend("echo")] }],
       }),
-      policy("orders", [{ kind: "HTTPRoute", name: "orders" }], { authentication }),
+      policy("orders", [{ kind: "HTTPRoute", name: "orders" }], sections),
       ...more,
     ],
     NOW_MS,
@@ -118,4 +122,20 @@ test("a key that an Override does not take is no other method: the route stays c
   );
   expect([call("optional", "certificate"), call("optional", "key")]).toEqual(["200", "401 GW-AUTHN-001"]);
   expect([call("http", "key"), call("http")]).toEqual(["503 GW-POLICY-002", "503 GW-POLICY-002"]);
+});
+
+test("rules about them hold by the listener that asks, close the route by the others, and the status names these", () => {
+  const authentication = { clientCertificate, apiKey: {} };
+  const rules = [{ name: "partners", action: "Allow", identities: clientCertificate.identities }];
+  const { accepted, call } = policed({ authentication, authorization: { rules } }, everywhere);
+  expect([call("optional", "certificate"), call("optional", "key")]).toEqual(["200", "403 GW-AUTHZ-001"]);
+  for (const listener of ["http", "off"])
+    expect([listener, call(listener, "key")]).toEqual([listener, "503 GW-POLICY-002"]);
+  expect(accepted?.status).toBe("True");
+  for (const listener of ["http", "off"])
+    expect(accepted?.message).toContain(`asks for identities, and listener ${listener} asks for no client certificate`);
+  expect(policed({ authentication, authorization: { rules } }, ["http", "off"]).accepted).toMatchObject({
+    status: "False",
+    reason: "UnsupportedForTarget",
+  });
 });

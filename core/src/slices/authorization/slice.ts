@@ -22,6 +22,7 @@ export const authorization: Slice<"authorization", Spec, Model> = {
   tighten: (floor, near) => ({ model: { sets: [...floor.sets, ...near.sets] } }),
   route,
   unsupported,
+  wantsCertificates: ({ sets }) => sets.some(({ rules }) => rules.some(({ identities }) => identities !== undefined)),
   evaluate,
   shown,
 };

@@ -56,8 +56,9 @@ function ruleProblems(set: RuleSet, rule: Rule, at: number, context: RouteContex
     problems.push(...providerProblems(rule, issuers, missing));
   }
   if (rule.identities !== undefined && clientCertificates === "Off") {
-    const what = "the listener asks for no client certificate";
-    problems.push(missing("identities", what, "set mtls.client on the listener or Gateway"));
+    const what = `listener ${context.listener} asks for no client certificate`;
+    const fix = "set mtls.client on the listener or Gateway, or attach the route to listeners that have it";
+    problems.push({ ...missing("identities", what, fix), perListener: true });
   }
   return problems;
 }
