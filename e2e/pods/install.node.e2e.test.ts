@@ -2,13 +2,10 @@
  * What an administrator does with Helm, on pods: install, use, lose pods and the API server, upgrade, go back, uninstall; the commands are those of
  * docs/install.md.
  */
-import { mkdtempSync } from "node:fs";
-import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as wait } from "node:timers/promises";
 import { afterAll, beforeAll, describe, expect, it } from "@jest/globals";
 import { send } from "../client/http1.ts";
-import { removeAtExit } from "../cluster/child-process.ts";
 import { eventually } from "../cluster/condition.ts";
 import type { Echo } from "../upstream/echo.ts";
 import { commandsOf } from "./document.ts";
@@ -39,7 +36,6 @@ interface Pod {
 }
 
 describe("the charts on pods", () => {
-  const directory = removeAtExit(mkdtempSync(join(tmpdir(), "gatewarden-install-")));
   let pods: PodCluster;
   let shop: Shop;
   beforeAll(async () => {
@@ -291,7 +287,7 @@ kubectl rollout status deployment/gateway-edge --namespace ${SHOP} --timeout 120
   it(
     "lose no call during an upgrade to the next release's charts with the commands of the page, nor on the way back",
     async () => {
-      const next = await packageNextCharts(join(directory, "next"), pods.shell, NEXT_TAG);
+      const next = await packageNextCharts(join(pods.directory, "next"), pods.shell, NEXT_TAG);
       const [upgrade = "", back = ""] = commandsOf(PAGE, "Upgrade");
       const changed = upgrade
         .replace("charts/gatewarden-crds", next.crds)

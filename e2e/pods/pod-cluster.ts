@@ -12,6 +12,8 @@ import { REPOSITORY } from "../harness/installation.ts";
 
 export interface PodCluster {
   readonly cluster: Cluster;
+  /** For files of a test; removed at the end. */
+  readonly directory: string;
   /** For what is asked again and again: a kubectl each time would take the processors from the pods. */
   readonly api: Api;
   /** Runs lines in bash in the repository; its standard output. Throws with what it said where a line fails. */
@@ -69,6 +71,7 @@ export async function startPodCluster(
     const options = { cwd: REPOSITORY, env, timeoutMs: SHELL_LIMIT_MS };
     return {
       cluster,
+      directory,
       api,
       // Without --norc bash takes a socket on its standard input for a remote login, and reads the machine's bashrc.
       shell: async (script) =>
