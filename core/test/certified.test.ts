@@ -31,7 +31,11 @@ function worldOf(authentication: object, attached: readonly string[], ...more: r
   return policed({ authentication }, attached, ...more);
 }
 
-function policed(sections: object, attached: readonly string[], ...more: readonly Change[]): World {
+function policed(
+  sections: Readonly<Record<string, unknown>>,
+  attached: readonly string[],
+  ...more: readonly Change[]
+): World {
   const open = openEngine({ ...OPTIONS, requirePolicy: true });
   const { statuses, faults } = open.engine.apply(
     [
