@@ -181,6 +181,8 @@ export interface RoutePiece {
   readonly host?: readonly SharedEntry[];
   /** Entries for extensions of the whole Gateway (ECDS), given to `Slice.extensions` once per distinct (slot, key). */
   readonly gateway?: readonly (SharedEntry & { readonly slot: ExtensionName })[];
+  /** Namespace of the ApiConsumers whose credentials stand in the route itself; of those in extensions `gateway` says it. */
+  readonly consumers?: string;
   /** Merged into filter_metadata.gatewarden of the route; read by local replies and logs. */
   readonly metadata?: Readonly<Record<string, JsonValue>>;
   /** Alternatives by what the request carries; the first whose match holds is taken. Absent: one branch without a further match. */

@@ -235,6 +235,7 @@ function giveNeeds(
   for (const [at, output] of outputs.entries()) {
     for (const use of output.clusters) give(wiring.clusters, joinKey(gateway, use.name), "", use);
     for (const service of output.services) give(wiring.gatewaysByService, service, gateway, true);
+    for (const namespace of output.consumers) give(wiring.consumersOn, namespace, gateway, true);
     for (const { slot, key, value, section, sources } of output.gateway) {
       give(wiring.entries, joinKey(gateway, slot), key, { section, json: value });
       if (isOfConsumers(slot))

@@ -67,6 +67,8 @@ export interface RuleOutput {
   readonly services: readonly string[];
   readonly host: readonly { readonly section: SectionKey; readonly entry: SharedEntry }[];
   readonly gateway: readonly GatewayEntry[];
+  /** Namespaces of the ApiConsumers whose credentials stand in the routes. */
+  readonly consumers: readonly string[];
   /** Whether a route sets the header that slot `collect` reads. */
   readonly collects: boolean;
   readonly resources: readonly NamedResource[];
@@ -84,6 +86,7 @@ const nothing = {
   services: [],
   host: [],
   gateway: [],
+  consumers: [],
   collects: false,
   resources: [],
   certificates: [],
@@ -153,6 +156,9 @@ export function translateRule(input: RuleInput): RuleOutput {
       [...(piece.gateway ?? []), ...(piece.branches ?? []).flatMap((branch) => branch.piece.gateway ?? [])].map(
         (entry) => ({ ...entry, section: slice.key, sources: sourcesOf(usable, slice.key) }),
       ),
+    ),
+    consumers: pieces.flatMap(({ piece }) =>
+      [piece, ...(piece.branches ?? []).map((branch) => branch.piece)].flatMap(({ consumers = [] }) => consumers),
     ),
     resources: tls?.resources ?? [],
     certificates: tls?.certificates ?? [],

@@ -153,8 +153,9 @@ function keyAttempt(
 function basicAttempt(model: Model, basic: Basic, hidden: readonly Place[], context: RouteContext): Attempt {
   const match = present(BASIC);
   if (basic.users === undefined) return { match, split: true, piece: { refuse: nobody(context, "passwords") } };
-  const piece: BranchPiece = { select: [choose("basic")], slots: { basic: basicRoute(basic.users) } };
   const { namespace, qualified } = model;
+  const slots = { basic: basicRoute(basic.users) };
+  const piece: BranchPiece = { select: [choose("basic")], slots, consumers: namespace };
   const consumer = { by: "basic", namespace, header: basic.consumerHeader, qualified } as const;
   return { match, split: false, piece: withIdentity(piece, { hidden, consumer }) };
 }
