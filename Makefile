@@ -64,11 +64,11 @@ envoy: setup ## Against a real Envoy
 api: setup ## Against a real API server
 	$(TESTS) api
 
-e2e: setup build ## Manifest to request: API server, cert-manager, operator, Envoy
-	$(TESTS) e2e
+e2e: setup build ## Manifest to request, also on real pods (Linux, root; GATEWARDEN_SKIP_NODE=1 leaves these out); DRIVER=kind takes Docker
+	$(TESTS) e2e node pods
 
-e2e-node: setup build ## The charts installed with Helm on a node with real pods (Linux, root); DRIVER=kind takes Docker instead
-	$(TESTS) node
+e2e-node: setup build ## Its part on real pods: the charts installed with Helm, and scenarios through the Service of proxies in pods
+	$(TESTS) node pods
 
 ##@ See it run
 .PHONY: demo bench

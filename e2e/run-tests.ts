@@ -11,7 +11,9 @@ import { removeAtExit } from "./cluster/child-process.ts";
 import { type Cluster, startCluster } from "./cluster/driver.ts";
 import { SKIP_NODE_VARIABLE, whyNoNode } from "./cluster/node-parts.ts";
 import { CLUSTER_VARIABLE, publishCluster } from "./cluster/shared.ts";
-import { podDriver } from "./pods/pod-cluster.ts";
+import { PODS_VARIABLE } from "./harness/pod-gateway.ts";
+import { commandsOf } from "./pods/document.ts";
+import { podDriver, startPodCluster } from "./pods/pod-cluster.ts";
 
 interface Tally {
   readonly passed: number;
@@ -24,10 +26,16 @@ interface Layer {
   /** Test files at a time. Files that start processes get the machine for themselves. */
   readonly workers: number;
   readonly cluster?: boolean;
-  /** Needs a node with pods: Linux and root, or DRIVER=kind or existing. Only where it is asked for: `make e2e-node`. */
+  /** Needs a node with pods: Linux and root, or DRIVER=kind or existing. Only where it is asked for: `make e2e`. */
   readonly pods?: boolean;
+  /** All files share one cluster with pods, on which the charts are installed. */
+  readonly charts?: boolean;
 }
 
+const ON_PODS = [
+  ...["authorization", "certificate", "consumers", "grants", "jwt", "mtls-backend", "mtls-standard", "paths"],
+  "robust-references",
+];
 const LAYERS: Readonly<Record<string, Layer>> = {
   unit: { match: ["**/*.test.ts", "!**/*.{wire,chart,envoy,api,e2e}.test.ts"], workers: 2 },
   wire: { match: ["**/*.wire.test.ts"], workers: 1 },
@@ -37,6 +45,8 @@ const LAYERS: Readonly<Record<string, Layer>> = {
   e2e: { match: ["**/*.e2e.test.ts", "!**/*.node.e2e.test.ts"], workers: 1, cluster: true },
   // Each file starts a cluster with pods of its own.
   node: { match: ["**/*.node.e2e.test.ts"], workers: 1, pods: true },
+  // Scenarios that need neither processes nor addresses of their own, through the Service of proxies in pods.
+  pods: { match: ON_PODS.map((name) => `**/scenarios/${name}.e2e.test.ts`), workers: 1, pods: true, charts: true },
 };
 /** A part of `unit`, for `make golden`. */
 const GOLDEN: Layer = { match: ["**/golden*.test.ts"], workers: 1 };
@@ -69,7 +79,7 @@ async function main(steps: readonly string[]): Promise<void> {
         cluster = await startCluster({ say });
         publishCluster(cluster, join(scratch, "cluster.json"));
       }
-      const tally = layer === undefined ? await runScript(step) : await runJest(step, layer);
+      const tally = await runStep(step, layer);
       tallies.push(tally);
       const seconds = String(Math.round((Date.now() - begin) / 1000));
       say(`${step}: ${String(tally.passed)} passed, ${String(tally.failed)} failed, after ${seconds} s`);
@@ -86,12 +96,8 @@ function layerOf(step: string): Layer | undefined {
   return step === "golden" ? GOLDEN : LAYERS[step];
 }
 
-async function runScript(name: string): Promise<Tally> {
-  const ok = (await ended(start("npm", ["run", "--silent", name]))) === 0;
-  return { passed: ok ? 1 : 0, failed: ok ? 0 : 1 };
-}
-
-async function runJest(step: string, layer: Layer): Promise<Tally> {
+async function runStep(step: string, layer: Layer | undefined): Promise<Tally> {
+  if (layer === undefined) return runScript(step);
   const obstacle = layer.pods === true && podDriver() === "node" ? whyNoNode() : undefined;
   if (obstacle !== undefined) {
     const skip = process.env[SKIP_NODE_VARIABLE] === "1";
@@ -100,6 +106,34 @@ async function runJest(step: string, layer: Layer): Promise<Tally> {
     );
     return { passed: 0, failed: skip ? 0 : 1 };
   }
+  return layer.charts === true ? onCharts(() => runJest(step, layer)) : runJest(step, layer);
+}
+
+/** Installs the charts with the commands of the documentation on a cluster with pods, which the test files of `run` then share. */
+async function onCharts<T>(run: () => Promise<T>): Promise<T> {
+  const pods = await startPodCluster(say);
+  const shared = process.env[CLUSTER_VARIABLE];
+  try {
+    say("installing the charts");
+    const [install = ""] = commandsOf("docs/install.md", "Install");
+    await pods.shell(install);
+    publishCluster(pods.cluster, join(scratch, "charts.json"));
+    process.env[PODS_VARIABLE] = "1";
+    return await run();
+  } finally {
+    Reflect.deleteProperty(process.env, PODS_VARIABLE);
+    if (shared === undefined) Reflect.deleteProperty(process.env, CLUSTER_VARIABLE);
+    else process.env[CLUSTER_VARIABLE] = shared;
+    await pods.stop();
+  }
+}
+
+async function runScript(name: string): Promise<Tally> {
+  const ok = (await ended(start("npm", ["run", "--silent", name]))) === 0;
+  return { passed: ok ? 1 : 0, failed: ok ? 0 : 1 };
+}
+
+async function runJest(step: string, layer: Layer): Promise<Tally> {
   const report = join(scratch, `${step}.json`);
   const flags = ["--json", `--outputFile=${report}`, `--maxWorkers=${String(layer.workers)}`, "--passWithNoTests"];
   const jest = join("node_modules", "jest", "bin", "jest.js");

@@ -14,6 +14,7 @@ import { testCluster } from "../cluster/shared.ts";
 import { type Api, startApi } from "./api.ts";
 import { install } from "./installation.ts";
 import { type OperatorHandle, startOperator } from "./operator.ts";
+import { noProcess, onPods } from "./pod-gateway.ts";
 import { createTenant, type Tenant } from "./tenant.ts";
 
 export interface Harness {
@@ -44,7 +45,7 @@ export interface HarnessOptions {
 /** How long `startHarness` may take in a `beforeAll`: a cluster of its own is part of it. */
 export const START_LIMIT_MS = 180_000;
 
-/** Starts what is not there yet; resolves when the operator is ready. */
+/** Starts what is not there yet; resolves when the operator is ready. On pods (pod-gateway.ts) the charts have started it. */
 export async function startHarness(options: HarnessOptions = {}): Promise<Harness> {
   const say = options.say ?? (() => undefined);
   const directory = removeAtExit(mkdtempSync(join(tmpdir(), "gatewarden-e2e-")));
@@ -61,8 +62,6 @@ export async function startHarness(options: HarnessOptions = {}): Promise<Harnes
     atEnd(cluster.stop);
     const api = await startApi(cluster.kubeconfig, directory);
     atEnd(api.stop);
-    say("installing CRDs, rights, the issuer and the GatewayClass");
-    await install(cluster);
     const authority = createAuthority("gatewarden-e2e");
     const caFile = join(directory, "jwks-ca.crt");
     writeFileSync(caFile, authority.certificate);
@@ -70,14 +69,23 @@ export async function startHarness(options: HarnessOptions = {}): Promise<Harnes
     mkdirSync(logDirectory);
     const jwks = ["--jwks-allow-cidr", `${upstreamAddress()}/32`, "--jwks-ca-file", caFile];
     const flags = ["--log-dir", logDirectory, ...jwks, ...(options.operatorFlags ?? [])];
-    say("starting the operator");
-    const operator = await startOperator(cluster, { directory, flags });
-    atEnd(() => operator.stop());
-    const context = { cluster, api, directory, xdsAddress: () => operator.xdsAddress, atEnd };
+    let started: OperatorHandle | undefined;
+    if (!onPods()) {
+      say("installing CRDs, rights, the issuer and the GatewayClass");
+      await install(cluster);
+      say("starting the operator");
+      const operator = await startOperator(cluster, { directory, flags });
+      atEnd(() => operator.stop());
+      started = operator;
+    }
+    const operatorOf = (): OperatorHandle => started ?? noProcess("the operator");
+    const context = { cluster, api, directory, xdsAddress: () => operatorOf().xdsAddress, atEnd };
     return {
       cluster,
       api,
-      operator,
+      get operator() {
+        return operatorOf();
+      },
       authority,
       directory,
       logDirectory,

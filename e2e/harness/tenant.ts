@@ -7,6 +7,7 @@ import { type EchoTls, type EchoUpstream, startEcho } from "../upstream/echo.ts"
 import type { Api, KubeObject, Manifests } from "./api.ts";
 import { type Condition, type Expected, waitForCondition } from "./condition.ts";
 import { GATEWAY_CLASS, OPERATOR_ACCOUNT, OPERATOR_NAMESPACE } from "./installation.ts";
+import { createPodGateway, onPods } from "./pod-gateway.ts";
 import { type ProxyOptions, startProxy } from "./proxy.ts";
 
 export interface Tenant {
@@ -53,8 +54,10 @@ export interface GatewayOptions {
 
 export interface GatewayHandle {
   readonly name: string;
-  /** A loopback address that only this Gateway's listeners are bound to. */
+  /** A loopback address that only this Gateway's listeners are bound to; on pods the node's. */
   readonly address: string;
+  /** Ranges in which the proxies see this process's own address. */
+  readonly clients: readonly string[];
   readonly envoy: EnvoyProcess;
   readonly envoys: readonly EnvoyProcess[];
   /** One more proxy. */
@@ -126,6 +129,7 @@ async function createGateway(
   tenant: Pick<Tenant, "namespace" | "apply" | "waitFor">,
   options: GatewayOptions,
 ): Promise<GatewayHandle> {
+  if (onPods()) return createPodGateway(context.api, tenant, options);
   const name = options.name ?? "edge";
   const address = nextAddress();
   const listeners = options.listeners ?? [{ name: "http", port: DEFAULT_PORT, protocol: "HTTP" }];
@@ -156,6 +160,7 @@ async function createGateway(
   return {
     name,
     address,
+    clients: ["127.0.0.0/8"],
     envoy,
     envoys,
     addProxy,
