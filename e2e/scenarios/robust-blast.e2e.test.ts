@@ -156,7 +156,7 @@ describe("one broken object among 200 routes", () => {
       await shop.waitFor("Gateway", "edge", "ResolvedRefs");
       await eventually(
         "the mended pair is there",
-        async () => (await changed()).join() === `Secret ${shop.namespace}/pair`,
+        async () => (await changed()).join() === `Secret listener-tls|https-${String(HTTPS)}-pair_test|0`,
       );
       before = await configurationOf(edge.envoy);
     }
