@@ -32,10 +32,9 @@ interface Layer {
   readonly charts?: boolean;
 }
 
-const ON_PODS = [
-  ...["authorization", "certificate", "consumers", "grants", "jwt", "mtls-backend", "mtls-standard", "paths"],
-  "robust-references",
-];
+/** Scenarios that need neither a process of the operator or a proxy nor the address of a client. */
+const ON_PODS =
+  "authorization certificate consumers grants jwt mtls-backend mtls-standard paths robust-references".split(" ");
 const LAYERS: Readonly<Record<string, Layer>> = {
   unit: { match: ["**/*.test.ts", "!**/*.{wire,chart,envoy,api,e2e}.test.ts"], workers: 2 },
   wire: { match: ["**/*.wire.test.ts"], workers: 1 },
@@ -45,7 +44,7 @@ const LAYERS: Readonly<Record<string, Layer>> = {
   e2e: { match: ["**/*.e2e.test.ts", "!**/*.node.e2e.test.ts"], workers: 1, cluster: true },
   // Each file starts a cluster with pods of its own.
   node: { match: ["**/*.node.e2e.test.ts"], workers: 1, pods: true },
-  // Scenarios that need neither processes nor addresses of their own, through the Service of proxies in pods.
+  // Through the Service of proxies in pods.
   pods: { match: ON_PODS.map((name) => `**/scenarios/${name}.e2e.test.ts`), workers: 1, pods: true, charts: true },
 };
 /** A part of `unit`, for `make golden`. */

@@ -13,7 +13,7 @@ import { keyText } from "./kube/kinds.ts";
  */
 const LONGEST_HOLD_MS = 1_000;
 
-export type Published = Pick<Output, "resources" | "statuses" | "unfinished">;
+export type Published = Pick<Output, "resources" | "statuses">;
 
 export interface HoldOptions {
   readonly clock: Clock;
@@ -23,7 +23,7 @@ export interface HoldOptions {
 }
 
 /** Takes the output of one evaluation; call it after the shell was told what to watch. */
-export type Hold = (output: Published) => void;
+export type Hold = (output: Published & Pick<Output, "unfinished">) => void;
 
 export function createHold({ clock, reading, publish }: HoldOptions): Hold {
   const resources = new Map<string, ResourceChange>();

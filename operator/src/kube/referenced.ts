@@ -53,6 +53,7 @@ interface Entry {
 export function createReferenced(options: ReferencedOptions): Referenced {
   const { client, clock, log } = options;
   const entries = new Map<string, Entry>();
+  /** Those of which the first report is still to come, or was not known to be taken in when that was last asked. */
   const unread = new Set<Entry>();
   const ending = new Set<Promise<void>>();
   let stopped = false;
@@ -173,7 +174,7 @@ export function createReferenced(options: ReferencedOptions): Referenced {
       if (entries.size > 0) scheduleProbe();
     },
     wake: () => inTurns(entries.values(), (reflector) => reflector.wake()),
-    pending: () => [...entries.values()].filter((entry) => !entry.reported).length,
+    pending: () => [...unread].filter((entry) => !entry.reported).length,
     reading(waits) {
       for (const entry of unread) if (entry.reported && !waits(entry.key)) unread.delete(entry);
       return unread.size > 0;
